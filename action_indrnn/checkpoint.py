@@ -1,0 +1,160 @@
+"""Model files, for use, and checkpoints, for going on with a training run.
+
+A model file is one `.safetensors` file: the weights, and in its metadata a card with everything needed to use them.
+A checkpoint is a torch file that only `train --resume` reads. Nothing is ever unpickled.
+"""
+
+import os
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors.torch import load_file, save_file
+
+from action_indrnn.config import Config
+from action_indrnn.data_prep import layout
+from action_indrnn.data_prep.layout import Layout
+from action_indrnn.data_prep.normalize import View
+from action_indrnn.models import Classifier, build
+
+_KEY = "action_indrnn"
+
+
+class Measured(BaseModel):
+    """An accuracy and what it was measured on; shares between 0 and 1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    split: str
+    clips: int
+    passes: int
+    top1: float
+    top5: float
+    mean_class: float
+
+
+class Card(BaseModel):
+    """What a model file says of its weights.
+
+    Attributes:
+        program: the version that wrote it.
+        config: of the run that made it.
+        dataset, protocol: what it was trained on.
+        whole: whether that was the whole data set.
+        classes: K class names by label.
+        features: F, numbers in one frame's feature vector.
+        view: how clips were normalised.
+        joint_layout: the joint set, as `layout.from_table` takes it.
+        seed, epochs: of the run; the epoch is the one whose weights these are.
+        clips: of training, validation, test.
+        held_out: the validation clips, in words.
+        measured: on the test split, once; none in a file written before that.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    program: str
+    config: Config
+    dataset: str
+    protocol: str
+    whole: bool
+    classes: tuple[str, ...]
+    features: int
+    view: View
+    joint_layout: dict[str, Any]
+    seed: int
+    epochs: int
+    clips: tuple[int, int, int]
+    held_out: str
+    measured: Measured | None = None
+
+    def layout(self) -> Layout:
+        """The joint layout."""
+        return layout.from_table(self.joint_layout, "model file")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path to write; it takes the place of `path` once it is whole and on disk."""
+    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    try:
+        yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def save_model(path: Path, model: Classifier, card: Card) -> None:
+    """Write a model file."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    with replacing(path) as partial:
+        save_file(weights, partial, {_KEY: card.model_dump_json()})
+
+
+def load_card(path: str | Path) -> Card:
+    """The card of a model file.
+
+    Raises:
+        ValueError: not a model file of this program.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(
+            f"{path}: expected a model file, found {'a folder' if path.is_dir() else 'nothing there'}"
+        )
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path}: expected a model file: {error}") from error
+    if _KEY not in metadata:
+        raise ValueError(f"{path}: expected a model file of action-indrnn, found other safetensors")
+    try:
+        return Card.model_validate_json(metadata[_KEY])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{path}: card of the model file: {where}: {first['msg']}") from error
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Classifier, Card]:
+    """The network of a model file, ready to evaluate, and its card.
+
+    Raises:
+        ValueError: not a model file of this program, or its weights do not fit its card.
+    """
+    card = load_card(path)
+    model = build(card.config.model, card.features, len(card.classes))
+    try:
+        model.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        raise ValueError(
+            f"{path}: weights do not fit the card: {str(error).splitlines()[-1].strip()}"
+        ) from error
+    return model.to(device).eval(), card
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint: tensors, numbers, texts, lists and dictionaries of them."""
+    with replacing(path) as partial:
+        torch.save(state, partial)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint.
+
+    Raises:
+        ValueError: damaged, or not a checkpoint.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path}: expected a checkpoint: {str(error).splitlines()[0]}") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path}: expected a checkpoint, found a {type(state).__name__}")
+    return state

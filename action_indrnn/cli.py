@@ -1,0 +1,314 @@
+"""The command line. Everything heavy is imported inside the commands, so that `--help` answers at once."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from action_indrnn import __version__
+
+if TYPE_CHECKING:
+    from action_indrnn.checkpoint import Card
+    from action_indrnn.training import Result
+
+app = typer.Typer(
+    name="action-indrnn",
+    help="Recognise human actions from 3D skeletons with deep independently recurrent networks (IndRNN).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help="ntu60, ntu120 or made.")]
+SetFolder = Annotated[Path, typer.Argument(metavar="SET", help="A prepared set, as preprocess writes it.")]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, RUN/model.safetensors.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or cuda:N.")]
+Threads = Annotated[
+    int, typer.Option(min=1, help="CPU threads; more than one pays for wide networks on idle cores only.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        print(f"action-indrnn {__version__}")
+        raise typer.Exit
+
+
+@app.command("make-data")
+def make_data(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder for the .skeleton files.")],
+    subjects: Annotated[int, typer.Option(min=2, max=40, help="How many made people perform.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+) -> None:
+    """Make a data set of procedurally animated people, in NTU RGB+D's file format; no recording, no licence."""
+    from action_indrnn.data_prep import made
+
+    count = made.write(out, subjects=subjects, seed=seed)
+    print(f"made {count} clips of {len(made.CLASSES)} actions by {subjects} made people in {out}")
+
+
+@app.command()
+def preprocess(
+    dataset: DatasetName,
+    raw: Annotated[
+        list[Path], typer.Argument(metavar="RAW...", help=".skeleton files, folders, zip archives.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The prepared set's folder, new.")],
+    view: Annotated[
+        Literal["camera", "first-frame"],
+        typer.Option(help="Axes: the camera's, or turned until the main actor faces it in the first frame."),
+    ] = "camera",
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the prepared set at OUT.")] = False,
+) -> None:
+    """Turn raw recordings into a prepared set."""
+    from action_indrnn.data_prep import catalogue
+    from action_indrnn.data_prep import preprocess as preprocessing
+
+    data_set = catalogue.find(dataset)
+    summary = preprocessing.preprocess(data_set, raw, out, view=view, workers=workers, overwrite=overwrite)
+    print(f"prepared set  {out}: {summary.clips:,} clips of {data_set.title}")
+    if summary.whole:
+        print("whole         all usable clips, training and test counts as published")
+    elif data_set.clip_count:
+        print(
+            f"partial       {summary.clips:,} of {data_set.clip_count:,} usable clips: "
+            "accuracies on it do not compare with published ones"
+        )
+    for protocol, (train, test) in summary.counts.items():
+        print(f"{protocol:<13} {train:,} training, {test:,} test")
+    print(f"left out      {summary.skipped:,} recordings ({out / 'skipped.csv'} says why), ", end="")
+    print(f"{summary.dropped:,} bodies ({out / 'dropped.csv'})")
+
+
+@app.command()
+def train(
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="A shipped name (plain, residual, dense, ...) or a .toml.")
+    ],
+    prepared_set: SetFolder,
+    protocol: Annotated[str, typer.Option(help="xsub, xview or xset, as the set has them.")],
+    out: Annotated[Path, typer.Option(metavar="RUN", help="The run's folder, new.")],
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, as train.batch=64."),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Train with so many seeds, from train.seed on, each in RUN/seed-N.")
+    ] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    device: Device = "cpu",
+    threads: Threads = 1,
+) -> None:
+    """Train a network; measure it once on the test split at the end."""
+    from action_indrnn import config as configuration
+    from action_indrnn.data_prep import archive
+
+    settings = configuration.load(config, override or ())
+    prepared = archive.read(prepared_set)
+
+    from action_indrnn import training
+
+    target = _device(device, threads)
+    results = []
+    for seed in range(settings.train.seed, settings.train.seed + seeds):
+        folder = out if seeds == 1 else out / f"seed-{seed}"
+        seeded = settings.model_copy(update={"train": settings.train.model_copy(update={"seed": seed})})
+        run = training.Run(seeded, prepared, protocol, folder, target)
+        if resume:
+            run.resume()
+        else:
+            run.start()
+        split = run.split
+        weights = sum(parameter.numel() for parameter in run.model.parameters())
+        print(
+            f"{settings.model.kind} IndRNN, {weights:,} parameters, seed {seed}; {len(split.train):,} training, "
+            f"{len(split.validation):,} validation ({split.held_out}), {len(split.test):,} test clips",
+            flush=True,
+        )
+        try:
+            result = run.train(say=lambda line: print(line, flush=True))
+        except KeyboardInterrupt:
+            done = run.progress
+            print(
+                f"stopped in epoch {done.epoch + 1}, step {done.step}; go on with --resume", file=sys.stderr
+            )
+            raise typer.Exit(130) from None
+        results.append(result)
+        _print_result(result, protocol)
+    if seeds > 1:
+        _print_mean(results, protocol)
+
+
+def _print_result(result: "Result", protocol: str) -> None:
+    report = result.report
+    print(
+        f"{result.epochs} epochs, weights of epoch {result.best_epoch} "
+        f"(validation {result.validation_accuracy:.2%})\n"
+        f"{protocol} test: top-1 {report.top(1):.2%}, top-5 {report.top(5):.2%}, "
+        f"mean class {report.mean_class:.2%} ({len(report.labels):,} clips, {report.passes} passes)\n"
+        f"model file  {result.model}",
+        flush=True,
+    )
+
+
+def _print_mean(results: "list[Result]", protocol: str) -> None:
+    import numpy as np
+
+    top1 = np.array([result.report.top(1) for result in results])
+    print(
+        f"{protocol} test: top-1 {top1.mean():.2%} +- {top1.std(ddof=1):.2%} "
+        f"(mean and standard deviation of {len(top1)} seeds)"
+    )
+
+
+@app.command()
+def evaluate(
+    model: ModelFile,
+    prepared_set: SetFolder,
+    protocol: Annotated[str, typer.Option(help="xsub, xview or xset, as the set has them.")],
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write the report here too, with every clip."),
+    ] = None,
+    overlap: Annotated[
+        bool, typer.Option("--allow-overlap", help="Also where the model has trained on test clips.")
+    ] = False,
+    device: Device = "cpu",
+    threads: Threads = 1,
+) -> None:
+    """Measure a model on a protocol's test split."""
+    from action_indrnn import checkpoint
+    from action_indrnn.data_prep import archive
+
+    prepared = archive.read(prepared_set)
+    target = _device(device, threads)
+    network, card = checkpoint.load_model(model, target)
+
+    from action_indrnn import dataset, evaluation
+
+    _check_fit(card, prepared.meta, model, prepared_set)
+    if card.dataset == prepared.meta["dataset"] and card.protocol != protocol and not overlap:
+        raise ValueError(
+            f"{model}: trained under {card.protocol}, whose training clips are among the test clips of {protocol}; "
+            "train under that protocol, or say --allow-overlap"
+        )
+    clips = dataset.Clips.of_set(prepared)
+    split = dataset.split(prepared, protocol, seed=card.seed)
+    labels = prepared.column("label")
+    report = evaluation.measure(network, clips, split.test, labels, prepared.classes, card.config, "evaluate")
+    print(evaluation.as_text(report))
+    if prepared.meta["counts"]["clips_of_whole_set"] and not prepared.meta["counts"]["whole"]:
+        print("a partial set: this accuracy does not compare with published ones")
+    if json_file:
+        with checkpoint.replacing(json_file) as partial:
+            text = report.json(model=str(model), dataset=prepared.meta["dataset"], protocol=protocol)
+            partial.write_text(text, encoding="utf-8")
+        print(f"report  {json_file}")
+
+
+def _check_fit(card: "Card", meta: dict[str, object], model: Path, prepared_set: Path) -> None:
+    """Check that a model can be measured on a set."""
+    preprocessing = meta["preprocessing"]
+    pairs = (
+        ("classes", list(card.classes), meta["classes"]),
+        ("joint layout", card.joint_layout, meta["layout"]),
+        ("view", card.view, preprocessing["view"] if isinstance(preprocessing, dict) else None),
+    )
+    for what, expected, found in pairs:
+        if expected != found:
+            raise ValueError(f"{prepared_set}: expected the {what} of {model}: {expected}; found {found}")
+
+
+@app.command()
+def classify(
+    model: ModelFile,
+    clip: Annotated[
+        list[Path], typer.Argument(metavar="CLIP...", help=".skeleton files, folders, zip archives.")
+    ],
+    top: Annotated[int, typer.Option(min=1, help="How many actions to print.")] = 5,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a clip, with all classes.")
+    ] = False,
+    device: Device = "cpu",
+    threads: Threads = 1,
+) -> None:
+    """Say which action a recording shows."""
+    import json
+
+    from action_indrnn.data_prep import sources
+    from action_indrnn.data_prep.clip import ClipError
+
+    found = sources.find(clip)
+    target = _device(device, threads)
+
+    from action_indrnn.recognizer import Recognizer
+
+    recognizer = Recognizer.load(model, target)
+    failed = False
+    for source in found:
+        try:
+            verdict = recognizer.classify(recognizer.read(source))
+        except (ClipError, OSError) as error:
+            failed = True
+            print(f"action-indrnn: {error}", file=sys.stderr)
+            if as_json:
+                print(json.dumps({"source": str(source), "error": str(error)}), flush=True)
+            continue
+        if as_json:
+            actions = [
+                {"action": name, "probability": share} for name, share in verdict.top(len(verdict.classes))
+            ]
+            print(json.dumps({"source": str(source), "name": verdict.name, "actions": actions}), flush=True)
+        else:
+            print(source)
+            for name, share in verdict.top(top):
+                print(f"  {share:6.1%}  {name}", flush=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for all that the demo writes.")] = Path(
+        "demo"
+    ),
+) -> None:
+    """Run the whole walk on made data: make, preprocess, train, evaluate, classify."""
+    from action_indrnn import demo as demonstration
+
+    demonstration.run(out)
+
+
+def _device(name: str, threads: int) -> str:
+    """The torch device, with the number of threads set.
+
+    Raises:
+        ValueError: there is no such device here.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"expected a device of this machine, found '{name}': {str(error).splitlines()[0]}"
+        ) from error
+    return name
+
+
+def main() -> None:
+    """Run the command line: exit status 1 for bad input with one line on stderr, 2 for bad usage."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        print(f"action-indrnn: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,328 @@
+"""The settings of a run: what a configuration file may say, and how one is read and written."""
+
+import difflib
+import importlib.resources
+import json
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+Count = Annotated[int, Field(ge=1)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message has one line for each problem."""
+
+
+class Section(BaseModel):
+    """A table of the file: values as TOML types them, no unknown keys, not to be changed afterwards."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Recurrent(Section):
+    """What the networks share.
+
+    Attributes:
+        norm: batch normalisation after or before each recurrence.
+        activation: of every recurrence.
+        length: steps that the bound on |u| is computed for.
+        magnification: largest gradient magnification over `length` steps; |u| <= magnification ** (1 / length).
+        bounded: whether u is held in that bound.
+    """
+
+    norm: Literal["after", "before"] = "after"
+    activation: Literal["relu", "tanh", "identity"] = "relu"
+    length: Count = 20
+    magnification: Annotated[float, Field(ge=1)] = 5.0
+    bounded: bool = True
+
+
+class Plain(Recurrent):
+    """A stack of `layers` recurrent layers of `units` units."""
+
+    kind: Literal["plain"] = "plain"
+    units: Count = 512
+    layers: Count = 6
+    dropout: Probability = 0.4
+
+
+class Residual(Recurrent):
+    """`blocks` residual blocks of two recurrences each, all of `units` units, and one last recurrence."""
+
+    kind: Literal["residual"] = "residual"
+    units: Count = 512
+    blocks: Count = 5
+    dropout: Probability = 0.5
+
+
+class Dense(Recurrent):
+    """Dense blocks whose layers each add `growth_rate` units; `blocks` has the number of layers of each block.
+
+    Attributes:
+        dropout: of the units that a layer adds; the others belong to the part that they name.
+    """
+
+    kind: Literal["dense"] = "dense"
+    growth_rate: Count = 48
+    blocks: Annotated[tuple[Count, ...], Field(min_length=1, strict=False)] = (8, 6, 4)
+    dropout: Probability = 0.5
+    dropout_bottleneck: Probability = 0.1
+    dropout_transition: Probability = 0.3
+    dropout_first: Probability = 0.5
+    dropout_last: Probability = 0.3
+
+
+Model = Plain | Residual | Dense
+MODELS: dict[str, type[Section]] = {"plain": Plain, "residual": Residual, "dense": Dense}
+
+
+class Data(Section):
+    """What a clip becomes.
+
+    Attributes:
+        frames: number of frames sampled from a clip.
+        sampler: "segments" draws one frame from each of `frames` equal parts of the clip.
+    """
+
+    frames: Count = 20
+    sampler: Literal["segments"] = "segments"
+
+
+class Train(Section):
+    """How the weights are found.
+
+    Attributes:
+        batch: clips in a batch.
+        learning_rate: of Adam, at the start.
+        weight_decay: L2 penalty on the weights of linear layers.
+        gradient_clip: largest absolute value of a gradient's element.
+        patience: validations without a better one before the learning rate drops.
+        learning_rate_drop: factor of a drop.
+        learning_rate_min: training ends when the learning rate falls below it.
+        max_epochs: training ends after so many epochs; none, or the text "none", sets no limit.
+        validation: what is held out of the training split, whole subjects or random clips.
+        validation_share: share of the training split that is held out.
+        validation_passes: random samplings of every clip in a validation.
+        seed: of weights, held-out part, sampling and dropout.
+    """
+
+    batch: Count = 128
+    learning_rate: Positive = 2e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    gradient_clip: Positive = 10.0
+    patience: Count = 100
+    learning_rate_drop: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    learning_rate_min: Positive = 1e-6
+    max_epochs: Annotated[Count | None, BeforeValidator(lambda v: None if v == "none" else v)] = None
+    validation: Literal["subjects", "clips"] = "subjects"
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    validation_passes: Count = 5
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+
+class Evaluate(Section):
+    """How accuracy is measured.
+
+    Attributes:
+        passes: random samplings of every clip whose logits are summed.
+        batch: clips in a batch.
+    """
+
+    passes: Count = 20
+    batch: Count = 256
+
+
+class Published(Section):
+    """Where the settings come from and what was reported with them, top-1 in percent; for the reader only."""
+
+    source: str
+    xsub: Percent | None = None
+    xview: Percent | None = None
+    xset: Percent | None = None
+    note: str = ""
+
+
+class Config(Section):
+    """A whole configuration file."""
+
+    title: str = ""
+    model: Annotated[Model, Field(discriminator="kind")]
+    data: Data = Data()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    published: Published | None = None
+
+
+def names() -> list[str]:
+    """Returns the names of the shipped configurations."""
+    files = importlib.resources.files("action_indrnn.configs").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def load(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """Returns a shipped configuration, or the one in a .toml file.
+
+    Args:
+        name_or_path: a name in `names()`, or a path (anything that ends in .toml or has a folder in it).
+        overrides: settings that replace the file's, as in "train.batch=64"; the value is read as TOML, and as bare
+            text where it is none.
+
+    Raises:
+        ConfigError: a missing or malformed file, or unknown keys and wrong values: all of them, a line each.
+    """
+    label, text = _read(name_or_path)
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{label}: {error}") from None
+    changed, problems = set(), []
+    for override in overrides:
+        key, equals, value = (part.strip() for part in override.partition("="))
+        if not equals or not all(key.split(".")):
+            problems.append(f"override {override!r}: expected key=value, such as train.batch=64")
+            continue
+        changed.add(key)
+        _set(table, key.split("."), _value(value))
+    try:
+        config = Config.model_validate(table)
+    except ValidationError as error:
+        found = dict(_problems(error, table))
+        problems += [
+            f"{f'override {key}' if key in changed else f'{label}: {key}'}: {what}"
+            for key, what in found.items()
+        ]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return config
+
+
+def dump(config: Config) -> str:
+    """Returns TOML text that `load` reads as an equal configuration."""
+    table = config.model_dump(exclude_none=True)
+    sections = {key: value for key, value in table.items() if isinstance(value, dict)}
+    lines = [f"{key} = {_toml(value)}" for key, value in table.items() if key not in sections]
+    for name, section in sections.items():
+        lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in section.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, float):
+        return repr(value)
+    # JSON's integers, booleans and escapes are TOML's too; DEL alone must be escaped in TOML only.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _read(name_or_path: str | Path) -> tuple[str, str]:
+    name = str(name_or_path)
+    if isinstance(name_or_path, Path) or name.endswith(".toml") or Path(name).name != name:
+        try:
+            return name, Path(name).read_bytes().decode()
+        except OSError as error:
+            raise ConfigError(f"{name}: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{name}: expected UTF-8 text, found byte {error.start} to be none") from None
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), 1)
+        hint = (
+            f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names())}, or a path to a .toml"
+        )
+        raise ConfigError(f"{name}: unknown configuration; {hint}")
+    file = importlib.resources.files("action_indrnn.configs") / f"{name}.toml"
+    return file.name, file.read_text(encoding="utf-8")
+
+
+def _value(text: str) -> Any:
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return table["value"]
+
+
+def _set(table: dict[str, Any], path: list[str], value: Any) -> None:
+    for part in path[:-1]:
+        if not isinstance(table.get(part), dict):
+            table[part] = {}
+        table = table[part]
+    table[path[-1]] = value
+
+
+def _problems(error: ValidationError, table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields the key and the description of every problem."""
+    sections = _sections(table)
+    for problem in error.errors():
+        # The kind of a network stands behind "model", an index into a list behind its key: neither is a key.
+        path = [str(part) for part in problem["loc"]]
+        if path[0] == "model" and len(path) > 1:
+            del path[1]
+        section, key = (path[0], path[1]) if len(path) > 1 else ("", path[0])
+        full = f"{section}.{key}" if section else key
+        value = (table[section] if section else table).get(key)
+        if problem["type"] == "extra_forbidden":
+            yield full, f"unknown key; {_hint(section, key, sections)}"
+        elif full == "model" and isinstance(value, dict | None):
+            found = f"found {value['kind']!r}" if value and "kind" in value else "found none"
+            yield "model.kind", f"expected one of {', '.join(map(repr, MODELS))}, {found}"
+        elif problem["type"] == "missing":
+            yield full, "missing"
+        else:
+            properties = sections[section].model_json_schema()["properties"]
+            yield full, f"expected {_expected(properties[key])}, found {value!r}"
+
+
+def _sections(table: Mapping[str, Any]) -> dict[str, type[Section]]:
+    """Returns the class of every table, the top level under an empty name."""
+    model = table.get("model")
+    kind = str(model.get("kind")) if isinstance(model, dict) else ""
+    return {
+        "": Config,
+        "model": MODELS.get(kind, Recurrent),
+        "data": Data,
+        "train": Train,
+        "evaluate": Evaluate,
+        "published": Published,
+    }
+
+
+def _hint(section: str, key: str, sections: Mapping[str, type[Section]]) -> str:
+    """Returns the known key that is nearest: like it, abbreviated by it, or of its name in another table."""
+    known = list(sections[section].model_fields)
+    prefix = f"{section}." if section else ""
+    near = difflib.get_close_matches(key, known, 1, 0.5)
+    near = near or sorted((name for name in known if _abbreviates(key, name)), key=len)
+    found = [prefix + name for name in near[:1]]
+    found = found or [f"{name}.{key}" for name, kind in sections.items() if name and key in kind.model_fields]
+    if found:
+        return f"did you mean {found[0]!r}?"
+    return f"known are {', '.join(prefix + name for name in known)}"
+
+
+def _abbreviates(short: str, name: str) -> bool:
+    letters = iter(name)
+    return name[:1] == short[:1] and all(letter in letters for letter in short)
+
+
+def _expected(schema: Mapping[str, Any]) -> str:
+    """Returns in words what the JSON schema of a field admits."""
+    if "anyOf" in schema:
+        return " or ".join(_expected(choice) for choice in schema["anyOf"])
+    if "const" in schema or "enum" in schema:
+        choices = schema.get("enum", [schema.get("const")])
+        return f"one of {', '.join(map(repr, choices))}" if len(choices) > 1 else repr(choices[0])
+    if schema.get("type") == "array":
+        return f"a list with each element {_expected(schema['items'])}"
+    words = {"integer": "an integer", "number": "a number", "boolean": "true or false", "string": "text"}
+    words["null"] = "none"
+    limits = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
+    text = " and ".join(f"{sign} {schema[name]:g}" for name, sign in limits.items() if name in schema)
+    return f"{words.get(schema.get('type', ''), 'a table')} {text}".strip()

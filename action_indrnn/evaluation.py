@@ -1,0 +1,231 @@
+"""Accuracy: scores over several passes, and the report made of them.
+
+Shapes: N clips, K classes.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from action_indrnn.config import Config
+from action_indrnn.dataset import Clips, Integers, sample_frames
+from action_indrnn.models import Classifier
+
+SEED = 0  # of the frames sampled in an evaluation: a published number does not depend on a lucky one
+MATRIX_CLASSES = 20  # the most for which a matrix of numbers can be read on a screen
+MOST_CONFUSED = 15
+
+
+@torch.inference_mode()
+def scores(
+    model: Classifier,
+    clips: Clips,
+    numbers: Integers,
+    *,
+    frames: int,
+    passes: int,
+    batch: int,
+    seed: int = SEED,
+    progress: str = "",
+) -> NDArray[np.float32]:
+    """Logits of every pass, (passes, N, K), from the model in evaluation mode (running batch-norm statistics).
+
+    Each clip's random frames depend on the seed and its name alone.
+
+    Args:
+        model: on any device; its mode is restored.
+        clips: where the clips stand.
+        numbers: (N,) which of them.
+        frames: S, frames sampled in a pass.
+        passes: random samplings of every clip.
+        batch: clips in a batch.
+        seed: of the sampling.
+        progress: what a progress bar is called; empty for none.
+
+    Raises:
+        ValueError: a logit is not finite; names the clip.
+    """
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    parts: list[NDArray[np.float32]] = []
+    starts = range(0, len(numbers), batch)
+    for start in tqdm(
+        starts, desc=progress, unit=" batches", disable=None if progress else True, leave=False
+    ):
+        some = numbers[start : start + batch]
+        uniform = clips.uniform(some, passes, frames, seed)  # (passes, B, S + 1)
+        per_pass = [
+            model(clips.batch(some, sample_frames(clips.length[some], frames, draws)).to(device))[0]
+            .cpu()
+            .numpy()
+            for draws in uniform
+        ]
+        parts.append(np.stack(per_pass))
+    model.train(was_training)
+    logits = np.concatenate(parts, axis=1)
+    wrong = np.flatnonzero(~np.isfinite(logits).all(axis=(0, 2)))
+    if wrong.size:
+        raise ValueError(f"expected finite logits, found others for {clips.names[numbers[wrong[0]]]}")
+    return logits
+
+
+def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Class probabilities (N, K) from the logits of several passes (passes, N, K): softmax of their mean.
+
+    The mean orders the classes as the original's sum of logits does.
+    """
+    mean = logits.mean(axis=0, dtype=np.float64)
+    powers = np.exp(mean - mean.max(axis=-1, keepdims=True))
+    shares: NDArray[np.float64] = powers / powers.sum(axis=-1, keepdims=True)
+    return shares
+
+
+@dataclass(frozen=True)
+class Report:
+    """Accuracy on labelled clips.
+
+    Attributes:
+        names: N clip names.
+        classes: K class names.
+        labels: (N,) true classes.
+        probabilities: (N, K).
+        passes: random samplings summed.
+        single_pass: accuracy of one sampling, the mean over passes.
+    """
+
+    names: Sequence[str]
+    classes: Sequence[str]
+    labels: Integers
+    probabilities: NDArray[np.float64]
+    passes: int
+    single_pass: float
+
+    @classmethod
+    def of(
+        cls, names: Sequence[str], classes: Sequence[str], labels: Integers, logits: NDArray[np.float32]
+    ) -> "Report":
+        """The report on the logits of several passes, (passes, N, K)."""
+        single = float((logits.argmax(axis=-1) == labels).mean())
+        return cls(names, classes, labels, probabilities(logits), len(logits), single)
+
+    @property
+    def predicted(self) -> Integers:
+        """(N,) the most probable class."""
+        return self.probabilities.argmax(axis=1)
+
+    def top(self, k: int) -> float:
+        """The share of clips whose true class is among the k most probable."""
+        own = np.take_along_axis(self.probabilities, self.labels[:, None], axis=1)
+        return float(((self.probabilities > own).sum(axis=1) < k).mean())
+
+    @property
+    def confusion(self) -> Integers:
+        """(K, K) clips by true class (row) and predicted class (column)."""
+        count = len(self.classes)
+        pairs = np.bincount(self.labels * count + self.predicted, minlength=count * count)
+        return pairs.reshape(count, count)
+
+    @property
+    def per_class(self) -> NDArray[np.float64]:
+        """(K,) accuracy on each class's clips; NaN for a class without any."""
+        confusion = self.confusion
+        with np.errstate(invalid="ignore"):
+            shares: NDArray[np.float64] = confusion.diagonal() / confusion.sum(axis=1)
+        return shares
+
+    @property
+    def mean_class(self) -> float:
+        """The mean accuracy of the classes that have clips."""
+        return float(np.nanmean(self.per_class))
+
+    def table(self) -> dict[str, Any]:
+        """The report as JSON's types; shares between 0 and 1."""
+        confusion = self.confusion
+        return {
+            "clips": len(self.labels),
+            "passes": self.passes,
+            "top1": self.top(1),
+            "top5": self.top(5),
+            "mean_class": self.mean_class,
+            "top1_single_pass": self.single_pass,
+            "classes": [
+                {
+                    "class": name,
+                    "clips": int(row.sum()),
+                    "accuracy": None if not row.sum() else float(row[label] / row.sum()),
+                }
+                for label, (name, row) in enumerate(zip(self.classes, confusion, strict=True))
+            ],
+            "confusion": confusion.tolist(),
+            "per_clip": [
+                {
+                    "name": name,
+                    "label": int(label),
+                    "predicted": int(predicted),
+                    "probabilities": [round(float(value), 6) for value in row],
+                }
+                for name, label, predicted, row in zip(
+                    self.names, self.labels, self.predicted, self.probabilities, strict=True
+                )
+            ],
+        }
+
+    def json(self, **more: Any) -> str:
+        """The report as JSON text, with more keys in front."""
+        return json.dumps({**more, **self.table()}, allow_nan=False) + "\n"
+
+
+def measure(
+    model: Classifier,
+    clips: Clips,
+    numbers: Integers,
+    labels: Integers,
+    classes: list[str],
+    settings: Config,
+    progress: str = "",
+) -> Report:
+    """The report on some clips, sampled as the settings say; `labels` are those of all clips."""
+    logits = scores(
+        model,
+        clips,
+        numbers,
+        frames=settings.data.frames,
+        passes=settings.evaluate.passes,
+        batch=settings.evaluate.batch,
+        progress=progress,
+    )
+    return Report.of([clips.names[number] for number in numbers], classes, labels[numbers], logits)
+
+
+def as_text(report: Report) -> str:
+    """The report for a screen: totals, a line a class, the confusion matrix or its largest entries."""
+    classes, confusion = report.classes, report.confusion
+    short = [f"{label + 1:03}" for label in range(len(classes))]
+    lines = [
+        f"top-1 {report.top(1):.2%}, top-5 {report.top(5):.2%}, mean class {report.mean_class:.2%} "
+        f"({len(report.labels):,} clips, {report.passes} passes; single pass {report.single_pass:.2%})",
+        "",
+    ]
+    table = pd.DataFrame(
+        {"": short, "class": classes, "clips": confusion.sum(axis=1), "accuracy": report.per_class}
+    )
+    lines += [table.to_string(index=False, formatters={"accuracy": "{:.1%}".format}, justify="left"), ""]
+    if len(classes) <= MATRIX_CLASSES:
+        lines += ["confusion: rows are true classes, columns predicted ones"]
+        lines += [pd.DataFrame(confusion, short, short).to_string()]
+        return "\n".join(lines)
+    wrong = confusion - np.diag(confusion.diagonal())
+    largest = np.argsort(-wrong, axis=None, kind="stable")[:MOST_CONFUSED]
+    lines += ["most confused: clips, true class -> predicted class"]
+    for true, predicted in zip(*np.unravel_index(largest, wrong.shape), strict=True):
+        if wrong[true, predicted]:
+            lines += [f"{wrong[true, predicted]:6}  {classes[true]} -> {classes[predicted]}"]
+    return "\n".join(lines)

@@ -1,0 +1,169 @@
+"""The layers of an IndRNN network: the bounded recurrence, and what stands between two of them.
+
+Shapes: `T` frames, `B` clips in a batch, `H` units; sequences are time-major (T, B, H), states (B, H).
+Sources: P1 = Li et al., CVPR 2018; P2 = Li et al., arXiv 1910.06251; both with Sunnydreamrain/IndRNN_pytorch.
+"""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from action_indrnn.kernels import Activation, indrnn
+
+Norm = Literal["after", "before"]
+
+
+def u_bound(length: int, magnification: float) -> float:
+    """Returns the largest |u| that magnifies a gradient by at most `magnification` over `length` steps (P2, 3.2)."""
+    return float(magnification ** (1 / length))
+
+
+def u_low(length: int, magnification: float) -> float:
+    """Returns the smallest |u| that keeps 1 / `magnification` of a state over `length` steps (P1, 3.1)."""
+    return float(magnification ** (-1 / length))
+
+
+class IndRNN(nn.Module):
+    """The recurrence h_t = act(x_t + u * h_{t-1}) with one trained weight `u` for each unit.
+
+    Initially u ~ U(0, bound), so units forget at many speeds; in the last layer of a network that answers from the
+    last step u ~ U(low, bound), so the whole clip is remembered (P2, 3.3).
+
+    Args:
+        units: number of units H.
+        length: steps that the bound on |u| is computed for.
+        magnification: largest gradient magnification over `length` steps; its inverse gives the low end.
+        activation: "relu", "tanh" or "identity".
+        bounded: whether `clamp_` holds u in [-bound, bound].
+        last: whether this is the layer that the answer is read from.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        length: int,
+        magnification: float = 5.0,
+        activation: Activation = "relu",
+        bounded: bool = True,
+        last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.units = units
+        self.bound = u_bound(length, magnification)
+        self.low = u_low(length, magnification) if last else 0.0
+        self.activation = activation
+        self.bounded = bounded
+        self.u = nn.Parameter(torch.empty(units))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws u anew."""
+        nn.init.uniform_(self.u, self.low, self.bound)
+
+    @torch.no_grad()
+    def clamp_(self) -> None:
+        """Brings u back into [-bound, bound], if the layer is bounded."""
+        if self.bounded:
+            self.u.clamp_(-self.bound, self.bound)
+
+    def forward(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Returns all states (T, B, H) and the last one (B, H), in the precision of u.
+
+        Under autocast x comes in half precision, which is too coarse for a u near 1; hence the cast.
+        """
+        return indrnn(x.to(self.u.dtype), self.u, h0, activation=self.activation)
+
+    def extra_repr(self) -> str:
+        """Returns what `print(model)` shows of this layer."""
+        limit = f"|u|<={self.bound:.6g}" if self.bounded else "unbounded"
+        return f"{self.units}, {self.activation}, {limit}, u~U({self.low:.6g}, {self.bound:.6g})"
+
+
+def clamp_recurrent_(model: nn.Module) -> None:
+    """Brings the recurrent weights of every bounded IndRNN in the model back into their bound.
+
+    Called after each optimiser step, so no evaluation ever sees a weight outside the bound.
+    """
+    for module in model.modules():
+        if isinstance(module, IndRNN):
+            module.clamp_()
+
+
+class Linear(nn.Linear):
+    """A linear map of every step as one matrix product; weights U(+-sqrt(6 / (65 inputs))), biases 0, as published."""
+
+    def reset_parameters(self) -> None:
+        """Draws the weights anew."""
+        nn.init.kaiming_uniform_(self.weight, a=8)
+        nn.init.zeros_(self.bias)
+
+
+class BatchNormOverTime(nn.Module):
+    """Batch normalisation whose statistics run over the batch and all steps."""
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        # A member, not a base class: SyncBatchNorm.convert_sync_batchnorm would replace the forward below.
+        self.norm = nn.BatchNorm1d(units, eps=1e-5, momentum=0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns x (T, B, H), normalised."""
+        return self.norm(x.flatten(0, 1)).view(x.shape)  # type: ignore[no-any-return]
+
+
+class DropoutOverTime(nn.Module):
+    """Dropout with one mask (B, H) for all steps, so a unit is gone for a whole clip (Gal and Ghahramani 2016)."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns x (T, B, H) with dropped units at 0 and the others scaled by 1 / (1 - p); in evaluation x itself."""
+        if not self.training or self.p == 0:
+            return x
+        return x * F.dropout(torch.ones_like(x[0]), self.p)
+
+    def extra_repr(self) -> str:
+        """Returns what `print(model)` shows of this layer."""
+        return f"p={self.p}"
+
+
+class RecurrentBlock(nn.Module):
+    """An IndRNN with batch normalisation after or before it (P2's IRB), then dropout.
+
+    Args:
+        units: number of units H.
+        dropout: probability that a unit is dropped for a clip.
+        norm: whether the normalisation stands after or before the recurrence.
+        recurrence: the remaining arguments of `IndRNN`.
+    """
+
+    def __init__(self, units: int, *, dropout: float = 0.0, norm: Norm = "after", **recurrence: Any) -> None:
+        super().__init__()
+        self.norm_first = norm == "before"
+        self.indrnn = IndRNN(units, **recurrence)
+        self.norm = BatchNormOverTime(units)
+        self.dropout = DropoutOverTime(dropout)
+
+    def forward(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Returns the output (T, B, H) and the last state (B, H)."""
+        if self.norm_first:
+            y, h = self.indrnn(self.norm(x), h0)
+        else:
+            y, h = self.indrnn(x, h0)
+            y = self.norm(y)
+        return self.dropout(y), h
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Returns optimiser groups that decay the weights of linear layers, but no u, bias or normalisation (P2, 5)."""
+    decayed = {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)}
+    parameters = list(model.parameters())
+    return [
+        {"params": [p for p in parameters if id(p) in decayed], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if id(p) not in decayed], "weight_decay": 0.0},
+    ]

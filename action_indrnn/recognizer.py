@@ -1,0 +1,105 @@
+"""The recogniser: a model file that classifies recordings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from action_indrnn import checkpoint, evaluation
+from action_indrnn.checkpoint import Card
+from action_indrnn.data_prep import bodies, skeleton_file
+from action_indrnn.data_prep.clip import Clip
+from action_indrnn.data_prep.normalize import normalize
+from action_indrnn.data_prep.sources import Source
+from action_indrnn.dataset import Clips
+from action_indrnn.models import Classifier
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the recogniser says of a clip.
+
+    Attributes:
+        name: the clip's.
+        classes: K class names.
+        probabilities: (K,) float64, summing to 1.
+    """
+
+    name: str
+    classes: Sequence[str]
+    probabilities: NDArray[np.float64]
+
+    def top(self, k: int = 5) -> list[tuple[str, float]]:
+        """The k most probable classes with their probabilities, the most probable first."""
+        order = np.argsort(-self.probabilities, kind="stable")[:k]
+        return [(self.classes[label], float(self.probabilities[label])) for label in order]
+
+
+class Recognizer:
+    """Classifies clips with the weights, the normalisation and the sampling of a model file.
+
+    It takes the evaluation's own road, so a clip gets the probabilities that an evaluation gives it.
+    """
+
+    def __init__(self, model: Classifier, card: Card) -> None:
+        self.model = model
+        self.card = card
+
+    @classmethod
+    def load(cls, model_file: str | Path, device: str | torch.device = "cpu") -> "Recognizer":
+        """The recogniser of a model file.
+
+        Raises:
+            ValueError: not a model file.
+        """
+        return cls(*checkpoint.load_model(model_file, device))
+
+    def read(self, source: Source | str | Path) -> Clip:
+        """The clip in a `.skeleton` file, its actors chosen, not yet normalised.
+
+        Raises:
+            ClipError: the file is no such recording; names file and line.
+            OSError: it cannot be read.
+        """
+        if not isinstance(source, Source):
+            source = Source(Path(source))
+        return bodies.choose(skeleton_file.parse(source.read(), str(source)), self.card.layout())[0]
+
+    def classify(self, clip: Clip | str | Path) -> Verdict:
+        """The verdict on one clip, or on a `.skeleton` file.
+
+        Args:
+            clip: joints in metres on the recording's frames, normalised or not; of the model's joint layout.
+
+        Raises:
+            ValueError: the joints do not fit the model; or see `read`.
+        """
+        clip = clip if isinstance(clip, Clip) else self.read(clip)
+        return self.classify_all([clip])[0]
+
+    def classify_all(self, clips: Sequence[Clip]) -> list[Verdict]:
+        """The verdicts on several clips, in batches."""
+        expected = (len(self.card.layout().joints), 3)
+        for clip in clips:
+            if clip.joints.shape[2:] != expected:
+                raise ValueError(
+                    f"{clip.name}: expected {expected[0]} joints of {expected[1]} coordinates, "
+                    f"found {clip.joints.shape[2]} of {clip.joints.shape[3]}"
+                )
+        settings = self.card.config
+        store = Clips.of_clips([normalize(clip, self.card.layout(), self.card.view) for clip in clips])
+        logits = evaluation.scores(
+            self.model,
+            store,
+            np.arange(len(clips)),
+            frames=settings.data.frames,
+            passes=settings.evaluate.passes,
+            batch=settings.evaluate.batch,
+        )
+        return [
+            Verdict(clip.name, self.card.classes, row)
+            for clip, row in zip(clips, evaluation.probabilities(logits), strict=True)
+        ]

@@ -1,0 +1,1 @@
+"""Shipped configurations: one TOML file for each published or shipped setting."""

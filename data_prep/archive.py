@@ -1,0 +1,252 @@
+"""The prepared set: a folder that holds all clips of a data set, ready to train on.
+
+    joints.npy    (R, V, C) float32, metres: one row for each frame of each actor of each clip; NaN where the actor
+                  was not seen. Memory-mapped. Rows of a clip: actor 1's frames in order, then actor 2's.
+    index.csv     one line a clip: name, start (first row), length (frames T), bodies (actors M), label (0-based),
+                  setup, camera, subject, replication
+    skipped.csv   one line a recording left out: name, source, reason
+    dropped.csv   one line a body left out of a clip: name, body, frames, reason
+    meta.toml     format version, data set, classes, joint layout, preprocessing, protocols, counts
+
+It is written under a temporary name and renamed when it is whole, so a folder of the final name is always whole.
+"""
+
+import csv
+import io
+import os
+import shutil
+import tomllib
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+import pandas as pd
+import tomli_w
+from numpy.typing import NDArray
+
+from action_indrnn.data_prep.bodies import Dropped
+from action_indrnn.data_prep.clip import Clip, Floats
+
+FORMAT = 1
+FILES = ("joints.npy", "index.csv", "skipped.csv", "dropped.csv", "meta.toml")
+INDEX = ("name", "start", "length", "bodies", "label", "setup", "camera", "subject", "replication")
+
+
+class Writer:
+    """Writes a prepared set, clip by clip, with memory for one clip.
+
+    Use as a context manager; `finish` makes the set appear under its name, and leaving without it removes
+    everything written.
+    """
+
+    def __init__(self, out: Path, joint_shape: tuple[int, int], *, overwrite: bool = False) -> None:
+        self.out = out
+        self.joint_shape = joint_shape
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(out)
+        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+            if not overwrite:
+                raise ValueError(f"{out}: expected a new folder, found one that is not empty")
+            if not (out / "meta.toml").is_file():
+                raise ValueError(f"{out}: expected a prepared set to overwrite, found something else")
+        self.partial = out.with_name(f"{out.name}.partial-{os.getpid()}")
+        self.partial.mkdir()
+        self.clips = 0
+        self.rows = 0
+        self.skipped = 0
+        self._joints: IO[bytes] = (self.partial / "joints.npy").open("wb")
+        self._header = len(self._joints_header())
+        self._joints.write(self._joints_header())
+        self._tables: list[IO[str]] = []
+        self._index = self._table("index.csv", INDEX)
+        self._skipped = self._table("skipped.csv", ("name", "source", "reason"))
+        self._dropped = self._table("dropped.csv", ("name", "body", "frames", "reason"))
+
+    def _table(self, name: str, columns: Iterable[str]) -> Any:
+        file = (self.partial / name).open("w", encoding="utf-8", newline="")
+        self._tables.append(file)
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        return writer
+
+    def _joints_header(self) -> bytes:
+        buffer = io.BytesIO()
+        header = {"descr": "<f4", "fortran_order": False, "shape": (self.rows, *self.joint_shape)}
+        np.lib.format.write_array_header_1_0(buffer, header)
+        return buffer.getvalue()
+
+    def add(self, clip: Clip, columns: Mapping[str, int], dropped: Iterable[Dropped]) -> None:
+        """Append a clip.
+
+        Args:
+            clip: its joints have the set's (V, C).
+            columns: label, setup, camera, subject, replication.
+            dropped: the bodies that are not in it.
+        """
+        bodies, length = clip.present.shape
+        if clip.joints.shape[2:] != self.joint_shape:
+            raise ValueError(
+                f"{clip.name}: expected joints {self.joint_shape}, found {clip.joints.shape[2:]}"
+            )
+        joints = np.where(clip.present[..., None, None], clip.joints, np.float32(np.nan))
+        self._joints.write(joints.astype("<f4").tobytes())
+        row = {**columns, "name": clip.name, "start": self.rows, "length": length, "bodies": bodies}
+        self._index.writerow([row[column] for column in INDEX])
+        for body in dropped:
+            self._dropped.writerow([clip.name, body.body_id, body.frames, body.reason])
+        self.clips += 1
+        self.rows += bodies * length
+
+    def skip(self, name: str, source: str, reason: str) -> None:
+        """Record a recording that is left out."""
+        self._skipped.writerow([name, source, reason])
+        self.skipped += 1
+
+    def finish(self, meta: Mapping[str, Any]) -> None:
+        """Complete the set and let it appear under its name."""
+        header = self._joints_header()
+        if len(header) != self._header:
+            raise RuntimeError(f"expected a header of {self._header} bytes, found {len(header)}")
+        self._joints.seek(0)
+        self._joints.write(header)
+        (self.partial / "meta.toml").write_text(tomli_w.dumps({"format": FORMAT, **meta}), encoding="utf-8")
+        self._close(sync=True)
+        if self.out.exists():
+            old = self.out.with_name(f"{self.out.name}.old-{os.getpid()}")
+            self.out.rename(old)
+            self.partial.rename(self.out)
+            shutil.rmtree(old)
+        else:
+            self.partial.rename(self.out)
+        _sync(self.out.parent)
+
+    def _close(self, *, sync: bool) -> None:
+        for file in (self._joints, *self._tables):
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+            file.close()
+        if sync:
+            _sync(self.partial)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.partial.exists():
+            with suppress(OSError):  # a full disk refuses the last buffers; what counts is the first error
+                self._close(sync=False)
+            shutil.rmtree(self.partial)
+
+
+def _sync(folder: Path) -> None:
+    """Make a folder's entries durable, where the system knows how to."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Remove what killed runs left beside `out`; bring back a set that was killed while being replaced."""
+    for leftover in out.parent.glob(f"{out.name}.*-*"):
+        kind, _, process = leftover.name.removeprefix(f"{out.name}.").partition("-")
+        if kind in ("partial", "old") and process.isdigit() and not _runs(int(process)):
+            if kind == "old" and not out.exists():
+                leftover.rename(out)
+            else:
+                shutil.rmtree(leftover)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@dataclass(frozen=True)
+class PreparedSet:
+    """A prepared set on disk.
+
+    Attributes:
+        path: its folder.
+        index: the clips, as in `index.csv`.
+        meta: the content of `meta.toml`.
+    """
+
+    path: Path
+    index: pd.DataFrame
+    meta: dict[str, Any]
+    _joints: list[Floats] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def joints(self) -> Floats:
+        """(R, V, C) float32, memory-mapped; see the module's head."""
+        if not self._joints:
+            self._joints.append(np.load(self.path / "joints.npy", mmap_mode="r").view(np.ndarray))
+        return self._joints[0]
+
+    @property
+    def classes(self) -> list[str]:
+        """K class names by label."""
+        return list(self.meta["classes"])
+
+    def column(self, name: str) -> NDArray[np.int64]:
+        """(N,) one integer column of the index."""
+        return self.index[name].to_numpy(np.int64)
+
+    def clip(self, number: int) -> Clip:
+        """The clip in line `number` of the index."""
+        row = self.index.iloc[number]
+        bodies, length, start = int(row["bodies"]), int(row["length"]), int(row["start"])
+        joints = self.joints[start : start + bodies * length]
+        joints = joints.reshape(bodies, length, *joints.shape[1:])
+        present = ~np.isnan(joints[:, :, 0, 0])
+        return Clip(str(row["name"]), np.where(present[..., None, None], joints, np.float32(0)), present)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickles without the joints: a memory map pickles by value."""
+        return {**self.__dict__, "_joints": []}
+
+
+def read(path: str | Path) -> PreparedSet:
+    """The prepared set in a folder.
+
+    Raises:
+        ValueError: not a prepared set, of another format version, or not whole.
+    """
+    path = Path(path)
+    absent = [name for name in FILES if not (path / name).is_file()]
+    if absent:
+        raise ValueError(
+            f"{path}: expected a prepared set with {', '.join(FILES)}; found no {', '.join(absent)}"
+        )
+    try:
+        meta = tomllib.loads((path / "meta.toml").read_text(encoding="utf-8"))
+        index = pd.read_csv(path / "index.csv", dtype={"name": str})
+        joints = np.load(path / "joints.npy", mmap_mode="r")
+    except ValueError as error:  # of tomllib, pandas and numpy alike
+        raise ValueError(f"{path}: damaged: {error}") from error
+    if meta.get("format") != FORMAT:
+        raise ValueError(f"{path}: expected a prepared set of format {FORMAT}, found {meta.get('format')}")
+    lacking = [column for column in INDEX if column not in index.columns]
+    if lacking:
+        raise ValueError(f"{path / 'index.csv'}: expected the columns {', '.join(INDEX)}; found no {lacking}")
+    rows = int((index["length"] * index["bodies"]).sum())
+    if joints.shape[0] != rows or joints.dtype != np.float32:
+        raise ValueError(
+            f"{path / 'joints.npy'}: expected {rows} rows of float32, found {joints.shape[0]} of {joints.dtype}"
+        )
+    return PreparedSet(path, index, meta)

@@ -1,0 +1,43 @@
+"""Normalises clips: origin and, on request, the viewing direction."""
+
+from typing import Literal
+
+import numpy as np
+
+from action_indrnn.data_prep.clip import Clip, Floats
+from action_indrnn.data_prep.layout import Layout
+
+View = Literal["camera", "first-frame"]
+VIEWS: tuple[View, ...] = ("camera", "first-frame")
+
+
+def normalize(clip: Clip, layout: Layout, view: View = "camera") -> Clip:
+    """The clip with the main actor's centre joint of the first valid frame as origin.
+
+    Both actors move with it, so their distance and all motion stay. Uses the first valid frame only, so a stream
+    can be normalised the same way.
+
+    Args:
+        clip: actors ranked; the first is the main actor.
+        layout: says which joint is the centre and which lines run across the body.
+        view: "camera" leaves the camera's axes; "first-frame" turns about the vertical (y) axis until the main actor
+            faces the camera in that frame. Gravity's direction is never changed.
+    """
+    first = int(np.argmax(clip.present[0]))
+    pose = clip.joints[0, first]
+    joints = clip.joints - pose[layout.centre]
+    if view == "first-frame":
+        joints = joints @ _turn(pose, layout).T
+    joints[~clip.present] = 0
+    return Clip(clip.name, joints, clip.present)
+
+
+def _turn(pose: Floats, layout: Layout) -> Floats:
+    """(3, 3) rotation about y that lays the mean left-to-right line of a pose (V, 3) along x."""
+    left, right = np.array(layout.across).T
+    across = (pose[right] - pose[left]).mean(axis=0)
+    length = np.hypot(across[0], across[2])
+    if length == 0:
+        return np.eye(3, dtype=np.float32)
+    cosine, sine = across[0] / length, across[2] / length
+    return np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]], np.float32)

@@ -1,0 +1,211 @@
+"""Raw recordings to a prepared set, in several processes, with bounded memory."""
+
+import multiprocessing
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from action_indrnn import __version__
+from action_indrnn.data_prep import archive, bodies, catalogue, layout, ntu, skeleton_file, sources
+from action_indrnn.data_prep.bodies import Dropped
+from action_indrnn.data_prep.catalogue import DataSet
+from action_indrnn.data_prep.clip import Clip, ClipError
+from action_indrnn.data_prep.layout import Layout
+from action_indrnn.data_prep.normalize import View, normalize
+from action_indrnn.data_prep.sources import Source
+
+CHUNK = 25  # recordings a process takes at once
+POOL_FROM = 100  # recordings; starting processes costs about half a second
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run made.
+
+    Attributes:
+        clips, skipped, dropped: clips in the set, recordings left out, bodies left out of clips.
+        whole: whether these are all usable clips of the data set.
+        counts: training and test clips by protocol.
+    """
+
+    clips: int
+    skipped: int
+    dropped: int
+    whole: bool
+    counts: dict[str, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class _Skipped:
+    reason: str
+
+
+_Outcome = tuple[Clip, list[Dropped]] | _Skipped
+
+
+def preprocess(
+    data_set: DataSet,
+    raw: Sequence[Path],
+    out: Path,
+    *,
+    view: View = "camera",
+    workers: int = 0,
+    overwrite: bool = False,
+) -> Summary:
+    """Write the prepared set of all recordings in `raw`.
+
+    A recording that cannot become a clip is recorded in `skipped.csv` and never stops the run.
+
+    Args:
+        data_set: says what the clips are called and mean.
+        raw: `.skeleton` files, folders, zip archives.
+        out: the set's folder, new.
+        view: see `normalize`.
+        workers: processes; 0 for one a core.
+        overwrite: replace a prepared set at `out`, once the new one is whole.
+
+    Raises:
+        ValueError: `raw` holds no usable clip, `out` is taken, or a whole data set has other counts than published.
+    """
+    found = sources.find(raw)
+    joint_layout = layout.load(data_set.layout)
+    counts = dict.fromkeys(data_set.protocols, (0, 0))
+    dropped_count = 0
+    with archive.Writer(out, (len(joint_layout.joints), 3), overwrite=overwrite) as writer:
+        wanted: list[Source] = []
+        seen: dict[str, Source] = {}
+        for source in found:
+            reason = _reason_to_skip(source, data_set, seen)
+            if reason:
+                writer.skip(source.name, str(source), reason)
+            else:
+                wanted.append(source)
+        outcomes = _outcomes(wanted, data_set, view, workers)
+        bar = tqdm(outcomes, total=len(wanted), desc="preprocess", unit=" clips", disable=None)
+        for source, outcome in zip(wanted, bar, strict=True):
+            if isinstance(outcome, _Skipped):
+                writer.skip(source.name, str(source), outcome.reason)
+                continue
+            clip, dropped = outcome
+            name = ntu.parse_name(source.name)
+            numbers = name._asdict()
+            writer.add(clip, {**numbers, "label": name.action - 1}, dropped)
+            dropped_count += len(dropped)
+            for protocol, (column, trains) in data_set.protocols.items():
+                train, test = counts[protocol]
+                is_train = numbers[column] in trains
+                counts[protocol] = (train + is_train, test + (not is_train))
+        if not writer.clips:
+            table = f"; the first: {outcome.reason}" if wanted and isinstance(outcome, _Skipped) else ""
+            raise ValueError(
+                f"expected recordings of {data_set.name}, found none usable in {len(found)}{table}"
+            )
+        whole = writer.clips == data_set.clip_count
+        if whole and counts != data_set.counts:
+            raise ValueError(
+                f"{data_set.name}: expected the published counts {data_set.counts}, found {counts}"
+            )
+        summary = Summary(writer.clips, writer.skipped, dropped_count, whole, counts)
+        writer.finish(_meta(data_set, joint_layout, view, summary, writer.rows))
+    return summary
+
+
+def _reason_to_skip(source: Source, data_set: DataSet, seen: dict[str, Source]) -> str:
+    """Why a recording is left out before it is read; empty if it is not."""
+    try:
+        data_set.check(ntu.parse_name(source.name))
+    except ClipError as error:
+        return str(error)
+    if data_set.is_missing(source.name):
+        return f"{source.name}: on the data set's list of missing or incomplete skeletons"
+    first = seen.setdefault(source.name, source)
+    return "" if first is source else f"{source}: expected each clip once, found it in {first} too"
+
+
+def _meta(
+    data_set: DataSet, joint_layout: Layout, view: View, summary: Summary, rows: int
+) -> dict[str, object]:
+    return {
+        "program": f"action-indrnn {__version__}",
+        "dataset": data_set.name,
+        "title": data_set.title,
+        "classes": list(data_set.classes),
+        "preprocessing": {"view": view, "most_actors": bodies.MOST_ACTORS},
+        "counts": {
+            "clips": summary.clips,
+            "rows": rows,
+            "skipped": summary.skipped,
+            "dropped_bodies": summary.dropped,
+            "clips_of_whole_set": data_set.clip_count,
+            "whole": summary.whole,
+        },
+        "protocols": {
+            name: {
+                "column": protocol.column,
+                "train": list(protocol.train),
+                "clips": list(summary.counts[name]),
+            }
+            for name, protocol in data_set.protocols.items()
+        },
+        "layout": joint_layout.table(),
+    }
+
+
+def _outcomes(wanted: list[Source], data_set: DataSet, view: View, workers: int) -> Iterator[_Outcome]:
+    """The outcome of each source, in order; at most two chunks a process are under way."""
+    chunks = [wanted[at : at + CHUNK] for at in range(0, len(wanted), CHUNK)]
+    workers = min(workers or _cores(), len(chunks))
+    if workers < 2 or len(wanted) < POOL_FROM:
+        for chunk in chunks:
+            yield from _prepare_all(chunk, data_set.layout, view)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
+        under_way: deque[Future[list[_Outcome]]] = deque()
+        try:
+            for chunk in chunks:
+                if len(under_way) == 2 * workers:
+                    yield from under_way.popleft().result()
+                under_way.append(pool.submit(_prepare_all, chunk, data_set.layout, view))
+            while under_way:
+                yield from under_way.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _prepare_all(chunk: list[Source], layout_name: str, view: View) -> list[_Outcome]:
+    joint_layout = layout.load(layout_name)
+    outcomes: list[_Outcome] = []
+    for source in chunk:
+        try:
+            recording = skeleton_file.parse(source.read(), str(source))
+            clip, dropped = bodies.choose(recording, joint_layout)
+            outcomes.append((normalize(clip, joint_layout, view), dropped))
+        except ClipError as error:
+            outcomes.append(_Skipped(str(error)))
+        except OSError as error:
+            outcomes.append(_Skipped(f"{source}: cannot be read: {error.strerror}"))
+    return outcomes
+
+
+def _end_with_parent() -> None:
+    """Let this process end when its parent is killed: an idle pool process would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        raise RuntimeError("expected to run in a pool's process")
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

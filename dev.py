@@ -1,0 +1,101 @@
+"""Sets up `.venv` and runs the project's commands; needs nothing but Python 3.11 or newer.
+
+    python3 dev.py demo    run the whole walk on made data (below demo/)
+    python3 dev.py test    pass the tests
+    python3 dev.py lint    ruff and mypy
+
+The environment is set up once, and again only when pyproject.toml or constraints.txt changed or it is broken.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+READY = VENV / "ready"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+IMPORTS = "import action_indrnn.cli, action_indrnn.training, action_indrnn.demo, pytest, hypothesis"
+PACKAGES = ("kernels", "data_prep", "configs")
+
+
+def main() -> int:
+    """Run the command named on the command line; its exit status."""
+    if sys.version_info < (3, 11):
+        print(f"dev.py: expected Python 3.11 or newer, found {sys.version.split()[0]}", file=sys.stderr)
+        return 1
+    commands = {"demo": demo, "test": test, "lint": lint}
+    if len(sys.argv) < 2 or sys.argv[1] not in commands:
+        print(__doc__, file=sys.stderr)
+        return 2
+    set_up()
+    return commands[sys.argv[1]](sys.argv[2:])
+
+
+def demo(arguments: list[str]) -> int:
+    """Run the demo; arguments go to `action-indrnn demo`."""
+    return run(PYTHON, "-m", "action_indrnn", "demo", *(arguments or [str(Path(os.path.relpath(ROOT / "demo")))]))
+
+
+def test(arguments: list[str]) -> int:
+    """Run the tests; arguments go to pytest."""
+    return run(PYTHON, "-m", "pytest", *arguments, folder=ROOT)
+
+
+def lint(arguments: list[str]) -> int:
+    """Run ruff on the tree and mypy on the package as an installation lays it out."""
+    status = run(PYTHON, "-m", "ruff", "check", *arguments, ROOT)
+    status |= run(PYTHON, "-m", "ruff", "format", "--check", ROOT)
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "action_indrnn"
+        shutil.copytree(ROOT / "action_indrnn", package)
+        for name in PACKAGES:
+            shutil.copytree(ROOT / name, package / name)
+        mypy = ("-m", "mypy", "--config-file", ROOT / "pyproject.toml", "--cache-dir", ROOT / ".mypy_cache")
+        status |= run(PYTHON, *mypy, "-p", "action_indrnn", folder=Path(folder))
+    return status
+
+
+def set_up() -> None:
+    """Make `.venv` ready; the mark is written last, so a broken installation is done again."""
+    mark = hashlib.sha256()
+    for part in (str(ROOT), sys.version, (ROOT / "pyproject.toml").read_text(), (ROOT / "constraints.txt").read_text()):
+        mark.update(part.encode())
+    if READY.is_file() and READY.read_text() == mark.hexdigest() and works():
+        return
+    print("setting up .venv (once; a minute or two) ...", flush=True)
+    if VENV.exists():
+        shutil.rmtree(VENV)
+    subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
+    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "-c", "constraints.txt", "-e", ".[dev]"], check=True, cwd=ROOT)
+    READY.write_text(mark.hexdigest())
+
+
+def works() -> bool:
+    """Whether the environment imports what the project needs, from this checkout."""
+    try:
+        found = subprocess.run([str(PYTHON), "-c", IMPORTS], cwd=ROOT, capture_output=True, check=False)
+    except OSError:
+        return False
+    return found.returncode == 0
+
+
+def run(*command: str | Path, folder: Path | None = None) -> int:
+    """Run a command and wait; its exit status."""
+    try:
+        return subprocess.run([str(part) for part in command], cwd=folder, check=False).returncode
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except subprocess.CalledProcessError as error:
+        print(f"dev.py: this command failed: {' '.join(map(str, error.cmd))}", file=sys.stderr)
+        sys.exit(1)

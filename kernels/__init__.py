@@ -1,0 +1,5 @@
+"""The recurrence h_t = act(x_t + u * h_{t-1}): its definition and one front door."""
+
+from action_indrnn.kernels.recurrence import ACTIVATIONS, KERNELS, Activation, Kernel, indrnn
+
+__all__ = ["ACTIVATIONS", "KERNELS", "Activation", "Kernel", "indrnn"]
