@@ -71,7 +71,7 @@ class MadeClip:
 
 @lru_cache(maxsize=8)
 def _performance(setup: int, subject: int, replication: int, action: int, seed: int) -> tuple[Array, ...]:
-    """The joints (T, 25, 3) of each actor, the subject first, in a scene that faces +z: whatever the camera."""
+    """The joints (T, 25, 3) of each actor, the subject first, in a scene facing +z: all cameras see it."""
     rng = np.random.default_rng([seed, 2, setup, subject, replication, action])
     people = [performer(subject, seed)]
     if action in TWO_PERSON:

@@ -1,8 +1,8 @@
 """Made people in motion: body proportions, a small kinematic skeleton and the actions it performs.
 
-Everything here is in the person's own frame: metres, right-handed, x to the left, y up from the floor, z forwards,
-the origin on the floor where the person starts. Shapes: `T` frames, 25 joints in NTU order, index 0 is the base
-of the spine; side 0 is left, side 1 right.
+Everything here is in the person's own frame: metres, right-handed, x to the left, y up from the floor, z
+forwards, the origin on the floor where the person starts. Shapes: `T` frames, 25 joints in NTU order, index 0
+is the base of the spine; side 0 is left, side 1 right.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _PUSH, _PULL, _SIT, _STAND, _FORWARDS, _BACKWARDS = range(7, 13)
 # parent of each joint, 0-based; the root is its own parent
 PARENTS = (0, 0, 20, 2, 20, 4, 5, 6, 20, 8, 9, 10, 0, 12, 13, 14, 0, 16, 17, 18, 1, 22, 7, 24, 11)
 
-# where a hand is, seen from its shoulder: degrees outwards from straight ahead, degrees above the horizon, and
-# the distance of the wrist in arm lengths
+# where a hand is, seen from its shoulder: degrees outwards from straight ahead, degrees above the horizon,
+# and the distance of the wrist in arm lengths
 _HANDS: dict[str, tuple[float, float, float]] = {
     "rest": (14.0, -84.0, 0.985),
     "up": (25.0, 62.0, 0.93),

@@ -144,6 +144,9 @@ class _Walk:
         block = self.lines[at : at + JOINTS]
         if len(block) < JOINTS:
             self.fail(len(self.lines), f"{JOINTS} joints of a body {where}", None)
+        if len(block[-1].split()) != JOINT_FIELDS:  # a joint too few or too many shifts all that follows
+            short = next(at + joint for joint, line in enumerate(block) if len(line.split()) != JOINT_FIELDS)
+            self.fail(short, f"{JOINT_FIELDS} fields of a joint", self.lines[short])
         blocks = self.blocks.setdefault(body_id, [])
         if blocks and self.frame_of_block[blocks[-1]] == frame:
             self.fail(at - 2, f"each body id once in frame {frame + 1}", fields[0])
@@ -169,11 +172,8 @@ class _Walk:
     def check_fields(self, joint_lines: list[bytes]) -> None:
         """Fail at the first joint line that has another number of fields, or an underscore in a number."""
         for joint, line in enumerate(joint_lines):
-            found = len(line.split(b" ")) if line else 0
-            if found != JOINT_FIELDS:
-                self.fail(
-                    self.line_of(joint), f"{JOINT_FIELDS} fields of a joint", f"{found}: ".encode() + line
-                )
+            if len(line.split(b" ")) != JOINT_FIELDS:
+                self.fail(self.line_of(joint), f"{JOINT_FIELDS} fields of a joint", line)
             if b"_" in line:
                 self.fail(self.line_of(joint), "numbers", line)
 

@@ -107,5 +107,5 @@ def _in_file(path: Path) -> list[Source]:
 
 
 def _is_recording(member: str) -> bool:
-    name = PurePosixPath(member).name  # Mac archives hold a twin `._NAME` of every file
-    return name.endswith(SUFFIX) and not name.startswith("._")
+    twin = PurePosixPath(member).name.startswith("._")  # which Mac archives hold of every file
+    return member.endswith(SUFFIX) and not twin

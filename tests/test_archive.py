@@ -1,0 +1,135 @@
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from action_indrnn.data_prep import archive
+from action_indrnn.data_prep.archive import Writer
+from action_indrnn.data_prep.bodies import Dropped
+from action_indrnn.data_prep.clip import Clip
+
+COLUMNS = {"label": 3, "setup": 1, "camera": 2, "subject": 4, "replication": 1}
+META = {"dataset": "made", "classes": ["a", "b", "c", "d"]}
+
+
+def clips() -> list[Clip]:
+    random = np.random.default_rng(0)
+    made = []
+    for number, (bodies, length) in enumerate([(1, 7), (2, 4), (1, 1)]):
+        present = random.random((bodies, length)) < 0.8
+        present[0, 0] = True
+        joints = random.normal(size=(bodies, length, 25, 3)).astype(np.float32)
+        joints[~present] = 0
+        made.append(Clip(f"clip{number}", joints, present))
+    return made
+
+
+def write(out: Path, *, overwrite: bool = False) -> None:
+    with Writer(out, (25, 3), overwrite=overwrite) as writer:
+        for clip in clips():
+            writer.add(clip, COLUMNS, [Dropped(2**56 + 1, 5, "noise, with a comma")])
+        writer.skip("bad", "raw/bad.skeleton", "bad.skeleton:3: expected, found 'x'")
+        writer.finish(META)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    write(tmp_path / "set")
+    prepared = archive.read(tmp_path / "set")
+    assert names(tmp_path) == ["set"]
+    assert names(tmp_path / "set") == sorted(archive.FILES)
+    for number, clip in enumerate(clips()):
+        found = prepared.clip(number)
+        assert found.name == clip.name
+        np.testing.assert_array_equal(found.joints, clip.joints)
+        np.testing.assert_array_equal(found.present, clip.present)
+    assert prepared.classes == META["classes"]
+    assert prepared.column("start").tolist() == [0, 7, 15]
+    assert len(prepared.joints) == 7 + 8 + 1  # no padding
+    skipped = (tmp_path / "set" / "skipped.csv").read_text().splitlines()
+    assert skipped[1] == "bad,raw/bad.skeleton,\"bad.skeleton:3: expected, found 'x'\""
+    assert f"clip0,{2**56 + 1},5," in (tmp_path / "set" / "dropped.csv").read_text()
+
+
+def test_a_set_pickles_without_its_joints(tmp_path: Path) -> None:
+    write(tmp_path / "set")
+    prepared = archive.read(tmp_path / "set")
+    size = len(prepared.joints.tobytes())
+    pickled = pickle.dumps(prepared)
+    assert bytes(prepared.joints[0].tobytes()) not in pickled
+    assert size
+    np.testing.assert_array_equal(pickle.loads(pickled).clip(1).joints, clips()[1].joints)
+
+
+def test_an_error_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), Writer(tmp_path / "set", (25, 3)) as writer:
+        writer.add(clips()[0], COLUMNS, [])
+        raise KeyboardInterrupt
+    assert names(tmp_path) == []
+
+
+def test_a_wrong_joint_count_is_refused(tmp_path: Path) -> None:
+    with Writer(tmp_path / "set", (20, 3)) as writer, pytest.raises(ValueError, match=r"clip0: expected joints \(20, 3\)"):
+        writer.add(clips()[0], COLUMNS, [])
+
+
+def test_what_stands_there_is_kept(tmp_path: Path) -> None:
+    write(tmp_path / "set")
+    before = (tmp_path / "set" / "index.csv").read_bytes()
+    with pytest.raises(ValueError, match="expected a new folder"):
+        write(tmp_path / "set")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.png").touch()
+    with pytest.raises(ValueError, match="expected a prepared set to overwrite"):
+        write(tmp_path / "photos", overwrite=True)
+    with pytest.raises(KeyboardInterrupt), Writer(tmp_path / "set", (25, 3), overwrite=True) as writer:
+        writer.add(clips()[0], COLUMNS, [])
+        raise KeyboardInterrupt
+    assert (tmp_path / "set" / "index.csv").read_bytes() == before
+    assert names(tmp_path) == ["photos", "set"]
+
+
+def test_overwrite_replaces_a_set(tmp_path: Path) -> None:
+    write(tmp_path / "set")
+    (tmp_path / "set" / "mark").touch()
+    write(tmp_path / "set", overwrite=True)
+    assert names(tmp_path) == ["set"]
+    assert names(tmp_path / "set") == sorted(archive.FILES)
+
+
+def test_leftovers_of_killed_runs_go_and_a_set_killed_in_replacing_returns(tmp_path: Path) -> None:
+    dead = 2**22 + 1  # beyond Linux' largest process number
+    write(tmp_path / "set")
+    (tmp_path / f"set.partial-{dead}").mkdir()
+    (tmp_path / "set").rename(tmp_path / f"set.old-{dead}")
+    (tmp_path / "set.partial-notes").mkdir()  # not ours
+    with pytest.raises(ValueError, match="expected a new folder"):
+        write(tmp_path / "set")
+    assert names(tmp_path) == ["set", "set.partial-notes"]
+    assert len(archive.read(tmp_path / "set").index) == 3
+
+
+def test_a_set_that_is_not_whole_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "set")
+    joints = tmp_path / "set" / "joints.npy"
+    content = joints.read_bytes()
+    joints.write_bytes(content[:-300])
+    with pytest.raises(ValueError, match="damaged"):
+        archive.read(tmp_path / "set")
+    np.save(joints, np.zeros((3, 25, 3), np.float32))
+    with pytest.raises(ValueError, match=r"joints\.npy: expected 16 rows of float32, found 3"):
+        archive.read(tmp_path / "set")
+    joints.unlink()
+    with pytest.raises(ValueError, match=r"found no joints\.npy"):
+        archive.read(tmp_path / "set")
+    joints.write_bytes(content)
+    meta = tmp_path / "set" / "meta.toml"
+    meta.write_text(meta.read_text().replace("format = 1", "format = 2"))
+    with pytest.raises(ValueError, match="of format 1, found 2"):
+        archive.read(tmp_path / "set")
+    with pytest.raises(ValueError, match="expected a prepared set with"):
+        archive.read(tmp_path)

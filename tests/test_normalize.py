@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from action_indrnn.data_prep import layout
+from action_indrnn.data_prep.clip import Clip
+from action_indrnn.data_prep.normalize import VIEWS, normalize
+
+from .conftest import person
+
+NTU25 = layout.load("ntu25")
+
+
+def two_people() -> Clip:
+    joints = np.float32([[person(0.1 * frame, 0.2) for frame in range(4)], [person(1.0, z=2.0)] * 4])
+    present = np.array([[False, True, True, True], [True, True, False, True]])
+    joints[~present] = 0
+    return Clip("a", joints, present)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_main_actor_starts_at_the_origin(view) -> None:
+    clip = normalize(two_people(), NTU25, view)
+    np.testing.assert_allclose(clip.joints[0, 1, NTU25.centre], 0, atol=1e-6)
+    assert not clip.joints[~clip.present].any()
+    assert clip.joints.dtype == np.float32
+
+
+def test_motion_and_distances_stay() -> None:
+    clip = normalize(two_people(), NTU25)
+    np.testing.assert_allclose(clip.joints[0, 3] - clip.joints[0, 1], [[0.2, 0, 0]] * 25, atol=1e-6)
+    np.testing.assert_allclose(clip.joints[1, 1] - clip.joints[0, 1], [[0.9, -0.2, -1.0]] * 25, atol=1e-6)
+
+
+@pytest.mark.parametrize("degrees", [-90, -45, 10, 45, 120])
+def test_first_frame_view_undoes_a_turn_of_the_camera(degrees: float) -> None:
+    angle = np.deg2rad(degrees)
+    turn = np.float32([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    clip = two_people()
+    turned = Clip("a", clip.joints @ turn.T, clip.present)
+    straight = normalize(clip, NTU25, "first-frame")
+    np.testing.assert_allclose(normalize(turned, NTU25, "first-frame").joints, straight.joints, atol=1e-5)
+    assert np.abs(normalize(turned, NTU25).joints - normalize(clip, NTU25).joints).max() > 0.05
+    left, right = straight.joints[0, 1, 4], straight.joints[0, 1, 8]
+    assert left[0] < right[0]  # facing the camera
+    np.testing.assert_allclose(straight.joints[..., 1], normalize(clip, NTU25).joints[..., 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_normalising_twice_changes_nothing(view) -> None:
+    once = normalize(two_people(), NTU25, view)
+    np.testing.assert_allclose(normalize(once, NTU25, view).joints, once.joints, atol=1e-6)
+
+
+def test_a_body_without_width_keeps_the_camera_view() -> None:
+    clip = Clip("a", np.zeros((1, 1, 25, 3), np.float32) + 1, np.ones((1, 1), bool))
+    assert not normalize(clip, NTU25, "first-frame").joints.any()
