@@ -1,0 +1,148 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from action_indrnn import cli
+from action_indrnn.data_prep import archive
+from action_indrnn.data_prep.archive import PreparedSet
+
+TINY = ["model.units=16", "model.blocks=1", "train.batch=8", "train.max_epochs=2", "evaluate.passes=2"]
+SET = [word for setting in TINY for word in ("--set", setting)]
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """The exit status of a command line."""
+    monkeypatch.setattr(sys, "argv", ["action-indrnn", *map(str, arguments)])
+    with pytest.raises(SystemExit) as leaving:
+        cli.main()
+    return leaving.value.code
+
+
+@pytest.fixture(scope="module")
+def run_folder(made_set: PreparedSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("cli") / "run"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert call(monkeypatch, "train", "residual", made_set.path, "--protocol", "xsub", "--out", out, *SET) == 0
+    return out
+
+
+def test_the_walk(made_raw: Path, run_folder: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    out = tmp_path / "set"
+    assert call(monkeypatch, "preprocess", "made", made_raw, out) == 0
+    assert "60 clips of made data" in capsys.readouterr().out
+    model = run_folder / "model.safetensors"
+    report = tmp_path / "report.json"
+    assert call(monkeypatch, "evaluate", model, out, "--protocol", "xsub", "--json", report) == 0
+    text = capsys.readouterr().out
+    found = json.loads(report.read_text())
+    assert f"top-1 {found['top1']:.2%}, top-5 {found['top5']:.2%}" in text
+    assert "confusion" in text
+    trained = json.loads((run_folder / "report.json").read_text())
+    assert {key: found[key] for key in trained} == trained  # what training measured is what evaluate measures
+    clips = sorted(made_raw.iterdir())[:2]
+    assert call(monkeypatch, "classify", model, *clips, "--top", 2) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [lines[0], lines[3]] == list(map(str, clips))
+    assert len(lines) == 6
+    assert call(monkeypatch, "classify", model, clips[0], "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["name"] == clips[0].stem
+    assert sum(action["probability"] for action in answer["actions"]) == pytest.approx(1)
+
+
+def test_a_bad_clip_among_good_ones(made_raw: Path, run_folder: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    good, bad = min(made_raw.iterdir()), tmp_path / "bad.skeleton"
+    bad.write_bytes(good.read_bytes()[:5000])
+    model = run_folder / "model.safetensors"
+    assert call(monkeypatch, "classify", model, bad, good) == 1
+    found = capsys.readouterr()
+    assert str(good) in found.out
+    assert found.err.startswith(f"action-indrnn: {bad}:")
+    assert call(monkeypatch, "classify", model, bad, good, "--json") == 1
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert ["actions" in answer for answer in answers] == [True, False]
+    assert answers[1]["error"].startswith(f"{bad}:")
+
+
+def test_bad_input_is_one_line_and_status_1(made_set: PreparedSet, run_folder: Path, tmp_path, monkeypatch, capsys) -> None:
+    model, prepared = run_folder / "model.safetensors", made_set.path
+    for message, arguments in {
+        "expected a data set out of": ("preprocess", "ntu61", tmp_path, tmp_path / "set"),
+        "expected .skeleton recordings, found none": ("preprocess", "ntu60", tmp_path, tmp_path / "set"),
+        "found nothing there": ("classify", model, tmp_path / "a.skeleton"),
+        "expected a model file": ("classify", prepared / "index.csv", prepared),
+        "expected a prepared set": ("evaluate", model, tmp_path, "--protocol", "xsub"),
+        "expected a protocol out of": ("evaluate", model, prepared, "--protocol", "xset", "--allow-overlap", "--device", "meta"),
+        "training clips are among the test clips": ("evaluate", model, prepared, "--protocol", "xview"),
+        "did you mean 'train.learning_rate'": (
+            "train", "plain", prepared, "--protocol", "xsub", "--out", tmp_path / "r", "--set", "train.lrr=1"),
+        "did you mean 'residual'": ("train", "residul", prepared, "--protocol", "xsub", "--out", tmp_path / "r"),
+        "holds a run": ("train", "residual", prepared, "--protocol", "xsub", "--out", run_folder),
+        "expected a device of this machine": (
+            "train", "plain", prepared, "--protocol", "xsub", "--out", tmp_path / "r", "--device", "gpu"),
+    }.items():  # fmt: skip
+        if "meta" in arguments:
+            arguments = ("train", "plain", prepared, "--protocol", "cross", "--out", tmp_path / "r")
+        assert call(monkeypatch, *arguments) == 1, message
+        found = capsys.readouterr()
+        assert message in found.err
+        assert found.err.startswith("action-indrnn: ")
+        assert found.err.count("\n") == 1
+    assert not (tmp_path / "r").exists()
+
+
+def test_bad_usage_is_status_2(monkeypatch, capsys) -> None:
+    assert call(monkeypatch, "train", "plain") == 2
+    assert call(monkeypatch, "dance") == 2
+    assert call(monkeypatch, "classify", "model", "clip", "--top", "none") == 2
+    assert "Usage" in capsys.readouterr().err
+
+
+def test_another_set_s_classes_are_named_by_the_difference(
+    made_set: PreparedSet, run_folder: Path, tmp_path, monkeypatch, capsys
+) -> None:
+    other = tmp_path / "set"
+    other.mkdir()
+    for name in archive.FILES:
+        (other / name).write_bytes((made_set.path / name).read_bytes())
+    meta = (other / "meta.toml").read_text(encoding="utf-8")
+    (other / "meta.toml").write_text(meta.replace('"lower an arm"', '"drop an arm"'), encoding="utf-8")
+    assert call(monkeypatch, "evaluate", run_folder / "model.safetensors", other, "--protocol", "xsub") == 1
+    error = capsys.readouterr().err
+    assert "lower an arm" in error
+    assert "drop an arm" in error
+    assert "raise an arm" not in error
+
+
+def test_several_seeds_give_mean_and_deviation(made_set: PreparedSet, tmp_path, monkeypatch, capsys) -> None:
+    out = tmp_path / "runs"
+    assert call(
+        monkeypatch, "train", "residual", made_set.path, "--protocol", "xsub", "--out", out, "--seeds", 2, *SET
+    ) == 0  # fmt: skip
+    top1 = [json.loads((out / f"seed-{seed}" / "report.json").read_text())["top1"] for seed in (0, 1)]
+    text = capsys.readouterr().out
+    assert f"{np.mean(top1):.2%} +- {np.std(top1, ddof=1):.2%} (mean and standard deviation of 2 seeds)" in text
+    with safe_open(out / "seed-1" / "model.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["action_indrnn"])["seed"] == 1
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys, action_indrnn.cli as c\n"
+        "sys.argv = ['action-indrnn', '--help']\n"
+        "try: c.main()\n"
+        "except SystemExit as leaving: assert leaving.code == 0\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'scipy', 'pydantic', 'tqdm'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+def test_make_data_refuses_a_folder_with_recordings(made_raw: Path, monkeypatch, capsys) -> None:
+    assert call(monkeypatch, "make-data", made_raw) == 1
+    assert str(made_raw) in capsys.readouterr().err

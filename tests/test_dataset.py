@@ -1,0 +1,133 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from action_indrnn import dataset
+from action_indrnn.data_prep.archive import PreparedSet
+from action_indrnn.data_prep.clip import Clip
+from action_indrnn.dataset import Clips, sample_frames
+
+
+def sample(length: int, frames: int, seed: int = 0, count: int = 2000) -> np.ndarray:
+    uniform = np.random.default_rng(seed).random((count, frames + 1))
+    return sample_frames(np.full(count, length), frames, uniform)
+
+
+def test_a_long_clip_gives_one_frame_of_every_segment() -> None:
+    found = sample(47, 20)  # segments of two frames, the last of 47 - 38 = 9
+    assert found.shape == (2000, 20)
+    for place in range(20):
+        expected = {2 * place, 2 * place + 1} if place < 19 else set(range(38, 47))
+        assert set(found[:, place]) == expected
+
+
+def test_a_middling_clip_gives_a_window_of_consecutive_frames() -> None:
+    found = sample(23, 20)
+    assert (np.diff(found, axis=1) == 1).all()
+    assert set(found[:, 0]) == {0, 1, 2, 3}
+
+
+def test_a_short_clip_is_laid_into_zeros() -> None:
+    found = sample(8, 20)
+    assert set((found >= 0).sum(axis=1)) == {8}
+    assert {tuple(row[row >= 0]) for row in found} == {tuple(range(8))}
+    assert set((found >= 0).argmax(axis=1)) == set(range(12))
+
+
+def test_a_clip_of_the_window_s_length_may_be_pushed_out_by_up_to_a_quarter() -> None:
+    found = sample(20, 20)
+    starts = (found >= 0).argmax(axis=1)
+    assert set(starts) == set(range(5))
+    for start in range(5):
+        some = found[starts == start]
+        assert set(some[:, start]) == set(range(start + 1))  # the first frame that is still inside
+        assert (np.diff(some[:, start:], axis=1) == 1).all()
+
+
+@given(st.integers(1, 120), st.integers(1, 40), st.integers(0, 1000))
+def test_samples_are_frames_of_the_clip_in_order(length: int, frames: int, seed: int) -> None:
+    found = sample(length, frames, seed, count=8)
+    assert found.min() >= -1
+    assert found.max() < length
+    for row in found:
+        taken = row[row >= 0]
+        assert taken.size
+        assert (np.diff(taken) > 0).all()
+
+
+def test_one_frame_is_drawn_from_the_whole_clip() -> None:
+    assert set(sample(6, 1)[:, 0]) == set(range(6))
+
+
+def two_clips() -> list[Clip]:
+    random = np.random.default_rng(0)
+    clips = []
+    for name, bodies, length in (("a", 1, 3), ("b", 2, 4)):
+        present = np.ones((bodies, length), bool)
+        present[-1, 1] = False
+        joints = random.normal(size=(bodies, length, 25, 3)).astype(np.float32)
+        joints[~present] = 0
+        clips.append(Clip(name, joints, present))
+    return clips
+
+
+def test_a_batch_holds_both_actors_joint_by_joint() -> None:
+    one, two = two_clips()
+    clips = Clips.of_clips([one, two])
+    assert clips.features == 150
+    batch = clips.batch(np.array([1, 0]), np.array([[3, 1, -1], [0, 1, 2]])).numpy()
+    assert batch.shape == (3, 2, 150)
+    assert batch.dtype == np.float32
+    np.testing.assert_array_equal(batch[0, 0], np.concatenate([two.joints[0, 3].ravel(), two.joints[1, 3].ravel()]))
+    np.testing.assert_array_equal(batch[1, 0, :75], two.joints[0, 1].ravel())
+    assert not batch[1, 0, 75:].any()  # absent in that frame
+    assert not batch[2, 0].any()  # beyond the clip
+    np.testing.assert_array_equal(batch[2, 1, :75], one.joints[0, 2].ravel())
+    assert not batch[:, 1, 75:].any()  # no second actor
+    assert not batch[1, 1].any()
+
+
+def test_clips_of_a_set_and_single_clips_give_the_same_batch(made_set: PreparedSet) -> None:
+    numbers = np.array([3, 59, 20])
+    stored, single = Clips.of_set(made_set), Clips.of_clips([made_set.clip(number) for number in numbers])
+    frames = sample_frames(stored.length[numbers], 20, np.random.default_rng(0).random((3, 21)))
+    np.testing.assert_array_equal(stored.batch(numbers, frames), single.batch(np.arange(3), frames))
+    assert stored.features == single.features == 150
+
+
+def test_evaluation_frames_depend_on_the_clip_alone(made_set: PreparedSet) -> None:
+    clips = Clips.of_set(made_set)
+    together = clips.uniform(np.array([5, 9]), 3, 20, seed=0)
+    np.testing.assert_array_equal(together[:, 1], clips.uniform(np.array([9]), 3, 20, seed=0)[:, 0])
+    assert (together[:, 0] != together[:, 1]).all()
+    assert (together != clips.uniform(np.array([5, 9]), 3, 20, seed=1)).all()
+
+
+def test_split_by_subjects(made_set: PreparedSet) -> None:
+    split = dataset.split(made_set, "xsub", validation="subjects", share=0.05, seed=3)
+    subject = made_set.column("subject")
+    assert set(subject[split.test]) == {3}
+    assert len(set(subject[split.validation])) == 1
+    assert set(subject[split.train]) | set(subject[split.validation]) == {1, 2, 4}
+    assert not set(subject[split.train]) & set(subject[split.validation])
+    parts = np.concatenate([split.train, split.validation, split.test])
+    assert sorted(parts) == list(range(60))
+    assert split.held_out == f"subjects {subject[split.validation[0]]}"
+    chosen = {dataset.split(made_set, "xsub", seed=seed).held_out for seed in range(20)}
+    assert len(chosen) == 3
+
+
+def test_split_by_clips(made_set: PreparedSet) -> None:
+    split = dataset.split(made_set, "xview", validation="clips", share=0.1, seed=0)
+    assert len(split.validation) == 4
+    assert len(split.train) == 36
+    assert set(made_set.column("camera")[split.test]) == {1}
+    assert not set(split.train) & set(split.validation)
+
+
+def test_impossible_splits_are_refused(made_set: PreparedSet) -> None:
+    with pytest.raises(ValueError, match=r"expected a protocol out of \['xsub', 'xview', 'xset'\], found 'xsubject'"):
+        dataset.split(made_set, "xsubject")
+    with pytest.raises(ValueError, match="expected more than 3 training subjects to hold out 3, found 3"):
+        dataset.split(made_set, "xsub", share=0.9)

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from action_indrnn import checkpoint, config, evaluation, training
+from action_indrnn.data_prep import archive, catalogue, preprocess
+from action_indrnn.data_prep.archive import PreparedSet
+from action_indrnn.data_prep.clip import Clip, ClipError
+from action_indrnn.dataset import Clips
+from action_indrnn.recognizer import Recognizer
+
+from .test_training import tiny
+
+
+@pytest.fixture(scope="module", params=["camera", "first-frame"])
+def prepared(request, made_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
+    out = tmp_path_factory.mktemp("prepared") / "set"
+    preprocess.preprocess(catalogue.find("made"), [made_raw], out, view=request.param)
+    return archive.read(out)
+
+
+@pytest.fixture(scope="module")
+def model_file(prepared: PreparedSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = training.Run(tiny("train.max_epochs=1"), prepared, "xsub", tmp_path_factory.mktemp("run") / "run")
+    run.start()
+    return run.train().model
+
+
+def test_a_file_gets_the_probabilities_of_the_evaluation(
+    made_raw: Path, prepared: PreparedSet, model_file: Path
+) -> None:
+    model, card = checkpoint.load_model(model_file)
+    settings, numbers = card.config, np.arange(60)
+    options = {"frames": settings.data.frames, "passes": settings.evaluate.passes, "batch": 60}
+    expected = evaluation.probabilities(evaluation.scores(model, Clips.of_set(prepared), numbers, **options))
+    recognizer = Recognizer.load(model_file)
+    for number in (0, 31, 59):
+        verdict = recognizer.classify(made_raw / f"{prepared.index['name'][number]}.skeleton")
+        np.testing.assert_allclose(verdict.probabilities, expected[number], rtol=1e-4, atol=1e-7)
+        again = recognizer.classify(prepared.clip(number))  # normalised already
+        np.testing.assert_allclose(again.probabilities, expected[number], rtol=1e-3, atol=1e-6)
+
+
+def test_verdicts_are_ordered_probabilities(prepared: PreparedSet, model_file: Path) -> None:
+    verdict = Recognizer.load(model_file).classify(prepared.clip(3))
+    assert verdict.name == prepared.index["name"][3]
+    top = verdict.top(14)
+    assert sum(share for _, share in top) == pytest.approx(1)
+    assert [share for _, share in top] == sorted((share for _, share in top), reverse=True)
+    assert {name for name, _ in top} == set(prepared.classes)
+    assert verdict.top(3) == top[:3]
+
+
+def test_joints_that_do_not_fit_are_refused(model_file: Path, tmp_path: Path) -> None:
+    recognizer = Recognizer.load(model_file)
+    kinect1 = Clip("wave", np.zeros((1, 5, 20, 3), np.float32), np.ones((1, 5), bool))
+    with pytest.raises(ValueError, match="wave: expected 25 joints of 3 coordinates, found 20 of 3"):
+        recognizer.classify(kinect1)
+    path = tmp_path / "bad.skeleton"
+    path.write_bytes(b"3\n0\n")
+    with pytest.raises(ClipError, match=r"bad\.skeleton:2: expected the body count of frame 2 of 3"):
+        recognizer.classify(path)
+
+
+def test_a_model_file_alone_is_enough(prepared: PreparedSet, model_file: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere.safetensors"
+    moved.write_bytes(model_file.read_bytes())
+    assert Recognizer.load(moved).card.classes == tuple(prepared.classes)
+    assert Recognizer.load(moved).card.config.model == config.load(model_file.parent / "config.toml").model

@@ -1,0 +1,182 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from action_indrnn import checkpoint, config, training
+from action_indrnn.config import Config
+from action_indrnn.data_prep.archive import PreparedSet
+from action_indrnn.layers import IndRNN
+from action_indrnn.training import Run
+
+TINY = ("model.units=16", "model.blocks=1", "train.batch=8", "train.validation_passes=2", "evaluate.passes=3")
+
+
+def tiny(*overrides: str) -> Config:
+    return config.load("residual", (*TINY, "train.learning_rate=2e-3", "train.max_epochs=3", *overrides))
+
+
+def run(prepared: PreparedSet, out: Path, *overrides: str) -> training.Result:
+    a_run = Run(tiny(*overrides), prepared, "xsub", out)
+    a_run.start()
+    return a_run.train()
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {name: (out / name).read_bytes() for name in ("metrics.csv", "report.json", "model.safetensors")}
+
+
+def test_same_seed_same_bytes_and_other_seed_others(made_set: PreparedSet, tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        torch.manual_seed(np.random.default_rng().integers(2**32))  # what ran before must not matter
+        run(made_set, tmp_path / name, f"train.seed={seed}")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert contents(tmp_path / "a")["metrics.csv"] != contents(tmp_path / "c")["metrics.csv"]
+
+
+class Ask(Exception):
+    pass
+
+
+@pytest.mark.parametrize("at", [0, 2, 5, 8])
+def test_resumed_is_identical_to_uninterrupted(made_set: PreparedSet, tmp_path: Path, monkeypatch, at: int) -> None:
+    run(made_set, tmp_path / "whole")
+    stopped = Run(tiny(), made_set, "xsub", tmp_path / "parts")
+    stopped.start()
+    step = Run._step
+    done = 0
+
+    def interrupting(self: Run, *arguments) -> None:
+        nonlocal done
+        step(self, *arguments)
+        if done == at:
+            os.kill(os.getpid(), signal.SIGINT)
+        done += 1
+
+    monkeypatch.setattr(Run, "_step", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.train()
+    monkeypatch.undo()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert not (tmp_path / "parts" / "model.safetensors").exists()
+    resumed = Run(tiny(), made_set, "xsub", tmp_path / "parts")
+    resumed.resume()
+    resumed.train()
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+def test_killed_at_any_moment_the_next_run_completes(made_set: PreparedSet, tmp_path: Path) -> None:
+    run(made_set, tmp_path / "whole", "train.max_epochs=20")
+    script = tmp_path / "run.py"
+    settings = [*TINY, "train.learning_rate=2e-3", "train.max_epochs=20"]
+    script.write_text(
+        "import sys; from pathlib import Path; import torch; torch.set_num_threads(1)\n"
+        "from action_indrnn import config, training; from action_indrnn.data_prep import archive\n"
+        f"run = training.Run(config.load('residual', {settings!r}), archive.read(sys.argv[1]), 'xsub', "
+        "Path(sys.argv[2]))\n"
+        "run.resume(); run.train()\n"
+    )
+    out = tmp_path / "killed"
+    command = [sys.executable, str(script), str(made_set.path), str(out)]
+    for wanted in ("config.toml", "checkpoint.pt", "checkpoint.pt"):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not (out / wanted).exists() and process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(0.02)
+        process.kill()
+        process.wait()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert contents(out) == contents(tmp_path / "whole")
+    assert not list(out.glob("*.partial-*"))
+
+
+def test_a_longer_run_goes_on_from_a_finished_one(made_set: PreparedSet, tmp_path: Path) -> None:
+    run(made_set, tmp_path / "whole", "train.max_epochs=4")
+    run(made_set, tmp_path / "parts", "train.max_epochs=2")
+    longer = Run(tiny("train.max_epochs=4"), made_set, "xsub", tmp_path / "parts")
+    longer.resume()
+    longer.train()
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
+
+
+def test_metrics_and_report_say_what_happened(made_set: PreparedSet, tmp_path: Path) -> None:
+    result = run(made_set, tmp_path / "run", "train.max_epochs=12")
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 13))
+    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
+    best = max(rows, key=lambda row: (float(row["validation_accuracy"]), -float(row["validation_loss"])))
+    assert result.best_epoch == int(best["epoch"])
+    assert result.validation_accuracy == float(best["validation_accuracy"])
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["top1"] == result.report.top(1)
+    assert report["clips"] == 15
+    assert report["passes"] == 3
+    assert config.load(tmp_path / "run" / "config.toml") == tiny("train.max_epochs=12")
+    card = checkpoint.load_card(result.model)
+    assert card.measured is not None
+    assert card.measured.top1 == report["top1"]
+    assert (card.protocol, card.dataset, card.epochs) == ("xsub", "made", result.best_epoch)
+    assert sum(card.clips) == 60
+
+
+def test_recurrent_weights_stay_in_their_bound(made_set: PreparedSet, tmp_path: Path) -> None:
+    a_run = Run(tiny("train.learning_rate=0.5", "train.max_epochs=1"), made_set, "xsub", tmp_path / "run")
+    a_run.start()
+    a_run.train()
+    layers = [module for module in a_run.model.modules() if isinstance(module, IndRNN)]
+    assert len(layers) == 3
+    reached = max(float(layer.u.detach().abs().max()) for layer in layers)
+    assert reached == pytest.approx(5 ** (1 / 20), rel=1e-6)
+
+
+def test_the_rate_drops_and_ends_the_run_with_the_best_weights(made_set: PreparedSet, tmp_path: Path) -> None:
+    # far too high a rate: hardly any validation is better, so the rate falls and falls
+    result = run(
+        made_set, tmp_path / "run", 'train.max_epochs="none"', "train.patience=1", "train.learning_rate_min=1e-3",
+        "train.learning_rate=0.1",
+    )  # fmt: skip
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
+    assert sorted(set(rates), reverse=True) == pytest.approx([0.1, 0.01, 0.001])
+    assert rates == sorted(rates, reverse=True)
+    assert result.epochs == len(rates)
+
+
+def test_a_taken_folder_is_refused_and_kept(made_set: PreparedSet, tmp_path: Path) -> None:
+    run(made_set, tmp_path / "run", "train.max_epochs=1")
+    before = contents(tmp_path / "run")
+    again = Run(tiny(), made_set, "xsub", tmp_path / "run")
+    with pytest.raises(ValueError, match="holds a run; go on with it"):
+        again.start()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    with pytest.raises(ValueError, match=r"expected a new folder, found thesis\.tex"):
+        Run(tiny(), made_set, "xsub", tmp_path / "other").start()
+    for wrong, what in (
+        (Run(tiny("train.batch=4"), made_set, "xsub", tmp_path / "run"), "settings"),
+        (Run(tiny(), made_set, "xview", tmp_path / "run"), "protocol"),
+    ):
+        with pytest.raises(ValueError, match=f"made with another {what}"):
+            wrong.resume()
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"damage")
+    with pytest.raises(ValueError, match="expected a checkpoint"):
+        again.resume()
+    assert contents(tmp_path / "run") == before
+
+
+def test_a_loss_that_explodes_is_an_error(made_set: PreparedSet, tmp_path: Path, monkeypatch) -> None:
+    a_run = Run(tiny(), made_set, "xsub", tmp_path / "run")
+    a_run.start()
+    with torch.no_grad():
+        a_run.model.classifier.weight.fill_(torch.inf)
+    with pytest.raises(ValueError, match="expected a finite loss, found nan in epoch 1, step 1"):
+        a_run.train()
