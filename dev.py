@@ -38,7 +38,9 @@ def main() -> int:
 
 def demo(arguments: list[str]) -> int:
     """Run the demo; arguments go to `action-indrnn demo`."""
-    return run(PYTHON, "-m", "action_indrnn", "demo", *(arguments or [str(Path(os.path.relpath(ROOT / "demo")))]))
+    return run(
+        PYTHON, "-m", "action_indrnn", "demo", *(arguments or [str(Path(os.path.relpath(ROOT / "demo")))])
+    )
 
 
 def test(arguments: list[str]) -> int:
@@ -63,7 +65,12 @@ def lint(arguments: list[str]) -> int:
 def set_up() -> None:
     """Make `.venv` ready; the mark is written last, so a broken installation is done again."""
     mark = hashlib.sha256()
-    for part in (str(ROOT), sys.version, (ROOT / "pyproject.toml").read_text(), (ROOT / "constraints.txt").read_text()):
+    for part in (
+        str(ROOT),
+        sys.version,
+        (ROOT / "pyproject.toml").read_text(),
+        (ROOT / "constraints.txt").read_text(),
+    ):
         mark.update(part.encode())
     if READY.is_file() and READY.read_text() == mark.hexdigest() and works():
         return

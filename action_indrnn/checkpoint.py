@@ -1,13 +1,14 @@
 """Model files, for use, and checkpoints, for going on with a training run.
 
-A model file is one `.safetensors` file: the weights, and in its metadata a card with everything needed to use them.
-A checkpoint is a torch file that only `train --resume` reads. Nothing is ever unpickled.
+A model file is one `.safetensors` file: the weights, and in its metadata a card with everything needed to use
+them. A checkpoint is a torch file that only `train --resume` reads. Nothing is ever unpickled.
 """
 
 import os
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from action_indrnn.config import Config
 from action_indrnn.data_prep import layout
+from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import View
 from action_indrnn.models import Classifier, build
@@ -74,6 +76,27 @@ class Card(BaseModel):
     def layout(self) -> Layout:
         """The joint layout."""
         return layout.from_table(self.joint_layout, "model file")
+
+    def check_fit(self, prepared: PreparedSet) -> None:
+        """Check that the model can be measured on a set.
+
+        Raises:
+            ValueError: other classes, joints or normalisation; says what the model has and what the set has.
+        """
+        for what, ours, theirs in (
+            ("classes", list(self.classes), prepared.classes),
+            ("joints", self.joint_layout["joints"], prepared.meta["layout"]["joints"]),
+            ("view", [self.view], [prepared.meta["preprocessing"]["view"]]),
+        ):
+            if ours != theirs:
+                place = next(at for at, pair in enumerate(zip_longest(ours, theirs)) if len(set(pair)) > 1)
+                expected, found = (
+                    values[place] if place < len(values) else "none" for values in (ours, theirs)
+                )
+                raise ValueError(
+                    f"{prepared.path}: expected the model's {len(ours)} {what}, found {len(theirs)}; "
+                    f"the first that differs: expected '{expected}', found '{found}'"
+                )
 
 
 @contextmanager

@@ -9,7 +9,6 @@ import typer
 from action_indrnn import __version__
 
 if TYPE_CHECKING:
-    from action_indrnn.checkpoint import Card
     from action_indrnn.training import Result
 
 app = typer.Typer(
@@ -47,7 +46,7 @@ def make_data(
     subjects: Annotated[int, typer.Option(min=2, max=40, help="How many made people perform.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
 ) -> None:
-    """Make a data set of procedurally animated people, in NTU RGB+D's file format; no recording, no licence."""
+    """Make a data set of procedurally animated people, in NTU RGB+D's file format; nothing is recorded."""
     from action_indrnn.data_prep import made
 
     count = made.write(out, subjects=subjects, seed=seed)
@@ -129,8 +128,8 @@ def train(
         split = run.split
         weights = sum(parameter.numel() for parameter in run.model.parameters())
         print(
-            f"{settings.model.kind} IndRNN, {weights:,} parameters, seed {seed}; {len(split.train):,} training, "
-            f"{len(split.validation):,} validation ({split.held_out}), {len(split.test):,} test clips",
+            f"{settings.model.kind} IndRNN, {weights:,} parameters, seed {seed}; clips: {len(split.train):,} "
+            f"training, {len(split.validation):,} validation ({split.held_out}), {len(split.test):,} test",
             flush=True,
         )
         try:
@@ -194,11 +193,11 @@ def evaluate(
 
     from action_indrnn import dataset, evaluation
 
-    _check_fit(card, prepared.meta, model, prepared_set)
+    card.check_fit(prepared)
     if card.dataset == prepared.meta["dataset"] and card.protocol != protocol and not overlap:
         raise ValueError(
-            f"{model}: trained under {card.protocol}, whose training clips are among the test clips of {protocol}; "
-            "train under that protocol, or say --allow-overlap"
+            f"{model}: trained under {card.protocol}, whose training clips are among the test clips of "
+            f"{protocol}; train under that protocol, or say --allow-overlap"
         )
     clips = dataset.Clips.of_set(prepared)
     split = dataset.split(prepared, protocol, seed=card.seed)
@@ -212,19 +211,6 @@ def evaluate(
             text = report.json(model=str(model), dataset=prepared.meta["dataset"], protocol=protocol)
             partial.write_text(text, encoding="utf-8")
         print(f"report  {json_file}")
-
-
-def _check_fit(card: "Card", meta: dict[str, object], model: Path, prepared_set: Path) -> None:
-    """Check that a model can be measured on a set."""
-    preprocessing = meta["preprocessing"]
-    pairs = (
-        ("classes", list(card.classes), meta["classes"]),
-        ("joint layout", card.joint_layout, meta["layout"]),
-        ("view", card.view, preprocessing["view"] if isinstance(preprocessing, dict) else None),
-    )
-    for what, expected, found in pairs:
-        if expected != found:
-            raise ValueError(f"{prepared_set}: expected the {what} of {model}: {expected}; found {found}")
 
 
 @app.command()

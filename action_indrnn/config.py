@@ -33,7 +33,8 @@ class Recurrent(Section):
         norm: batch normalisation after or before each recurrence.
         activation: of every recurrence.
         length: steps that the bound on |u| is computed for.
-        magnification: largest gradient magnification over `length` steps; |u| <= magnification ** (1 / length).
+        magnification: largest gradient magnification over `length` steps; |u| <= magnification ** (1 /
+            length).
         bounded: whether u is held in that bound.
     """
 
@@ -63,7 +64,7 @@ class Residual(Recurrent):
 
 
 class Dense(Recurrent):
-    """Dense blocks whose layers each add `growth_rate` units; `blocks` has the number of layers of each block.
+    """Dense blocks, `blocks` has the number of layers of each; every layer adds `growth_rate` units.
 
     Attributes:
         dropout: of the units that a layer adds; the others belong to the part that they name.
@@ -171,8 +172,8 @@ def load(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Config:
 
     Args:
         name_or_path: a name in `names()`, or a path (anything that ends in .toml or has a folder in it).
-        overrides: settings that replace the file's, as in "train.batch=64"; the value is read as TOML, and as bare
-            text where it is none.
+        overrides: settings that replace the file's, as in "train.batch=64"; the value is read as TOML, and as
+            bare text where it is none.
 
     Raises:
         ConfigError: a missing or malformed file, or unknown keys and wrong values: all of them, a line each.

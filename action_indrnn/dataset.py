@@ -1,6 +1,7 @@
 """Clips to batches: the split of a prepared set, the frame sampler, the feature vectors.
 
-Shapes: N clips of a set, B clips in a batch, S sampled frames, M actors, V joints, C coordinates, F = M*V*C features.
+Shapes: N clips of a set, B clips in a batch, S sampled frames, M actors, V joints, C coordinates, F = M*V*C
+features.
 """
 
 import zlib
@@ -50,8 +51,8 @@ def split(
     Args:
         prepared: a prepared set; its `meta.toml` holds the protocols.
         protocol: one of them.
-        validation: "subjects" holds out whole training subjects, so that validation asks what a cross-subject test
-            asks; "clips" holds out random clips, as the original IndRNN code does.
+        validation: "subjects" holds out whole training subjects, so that validation asks what a cross-subject
+            test asks; "clips" holds out random clips, as the original IndRNN code does.
         share: the part of the training subjects or clips to hold out, at least one.
         seed: which subjects or clips.
 
@@ -74,8 +75,8 @@ def split(
     count = max(1, round(share * len(values)))
     if count >= len(values):
         raise ValueError(
-            f"{prepared.path}: {protocol}: expected more than {count} training {validation} to hold out {count}, "
-            f"found {len(values)}"
+            f"{prepared.path}: {protocol}: expected more than {count} training {validation} to hold out "
+            f"{count}, found {len(values)}"
         )
     chosen = np.sort(np.random.default_rng([seed, 0]).permutation(values)[:count])
     held = np.isin(groups, chosen)
@@ -84,11 +85,11 @@ def split(
 
 
 def sample_frames(lengths: Integers, frames: int, uniform: NDArray[np.float64]) -> Integers:
-    """Frame numbers to take from clips, by the rule of the original IndRNN code (action_recognition/data_reader.py).
+    """Frame numbers to take from clips, by the rule of IndRNN_pytorch (action_recognition/data_reader.py).
 
-    A clip of at least 2S frames is cut into S equal segments and one frame is drawn from each (the last takes the
-    remainder); a shorter one gives a random window of S consecutive frames; one of at most S frames is laid into
-    zeros from a random start, which may push its end, or a random part of it, out of the window.
+    A clip of at least 2S frames is cut into S equal segments and one frame is drawn from each (the last takes
+    the remainder); a shorter one gives a random window of S consecutive frames; one of at most S frames is
+    laid into zeros from a random start, which may push its end, or a random part of it, out of the window.
 
     Args:
         lengths: (B,) frames of each clip.

@@ -35,9 +35,9 @@ def run(out: Path) -> None:
     _run("preprocess", "made", out / "raw", out / "set")
 
     print(
-        "\n3. Two networks learn under two protocols: a residual IndRNN, which sees 20 frames of a clip, and the"
+        "\n3. Two networks learn under two protocols: a residual IndRNN, which sees 20 frames of a clip, and"
     )
-    print("   same network given a single frame, to see what can be told from poses alone.\n")
+    print("   the same network given a single frame, to see what can be told from poses alone.\n")
     runs = {
         (protocol, network): [
             "train",

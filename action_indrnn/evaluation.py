@@ -35,7 +35,7 @@ def scores(
     seed: int = SEED,
     progress: str = "",
 ) -> NDArray[np.float32]:
-    """Logits of every pass, (passes, N, K), from the model in evaluation mode (running batch-norm statistics).
+    """Logits of every pass, (passes, N, K), with the running statistics of batch normalisation.
 
     Each clip's random frames depend on the seed and its name alone.
 
@@ -119,7 +119,8 @@ class Report:
     @property
     def predicted(self) -> Integers:
         """(N,) the most probable class."""
-        return self.probabilities.argmax(axis=1)
+        labels: Integers = self.probabilities.argmax(axis=1)
+        return labels
 
     def top(self, k: int) -> float:
         """The share of clips whose true class is among the k most probable."""

@@ -16,7 +16,7 @@ Norm = Literal["after", "before"]
 
 
 def u_bound(length: int, magnification: float) -> float:
-    """Returns the largest |u| that magnifies a gradient by at most `magnification` over `length` steps (P2, 3.2)."""
+    """Returns the largest |u|: a gradient grows at most `magnification` times in `length` steps (P2, 3.2)."""
     return float(magnification ** (1 / length))
 
 
@@ -28,8 +28,8 @@ def u_low(length: int, magnification: float) -> float:
 class IndRNN(nn.Module):
     """The recurrence h_t = act(x_t + u * h_{t-1}) with one trained weight `u` for each unit.
 
-    Initially u ~ U(0, bound), so units forget at many speeds; in the last layer of a network that answers from the
-    last step u ~ U(low, bound), so the whole clip is remembered (P2, 3.3).
+    Initially u ~ U(0, bound), so units forget at many speeds; in the last layer of a network that answers
+    from the last step u ~ U(low, bound), so the whole clip is remembered (P2, 3.3).
 
     Args:
         units: number of units H.
@@ -93,7 +93,7 @@ def clamp_recurrent_(model: nn.Module) -> None:
 
 
 class Linear(nn.Linear):
-    """A linear map of every step as one matrix product; weights U(+-sqrt(6 / (65 inputs))), biases 0, as published."""
+    """A linear map of every step as one matrix product; as published, weights U(+-sqrt(6 / (65 inputs)))."""
 
     def reset_parameters(self) -> None:
         """Draws the weights anew."""
@@ -115,14 +115,14 @@ class BatchNormOverTime(nn.Module):
 
 
 class DropoutOverTime(nn.Module):
-    """Dropout with one mask (B, H) for all steps, so a unit is gone for a whole clip (Gal and Ghahramani 2016)."""
+    """Dropout with one mask (B, H) for all steps: a unit is gone for a whole clip (Gal, Ghahramani 2016)."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns x (T, B, H) with dropped units at 0 and the others scaled by 1 / (1 - p); in evaluation x itself."""
+        """Returns x (T, B, H) with dropped units 0 and the others over 1 - p; in evaluation x itself."""
         if not self.training or self.p == 0:
             return x
         return x * F.dropout(torch.ones_like(x[0]), self.p)
@@ -160,7 +160,7 @@ class RecurrentBlock(nn.Module):
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Returns optimiser groups that decay the weights of linear layers, but no u, bias or normalisation (P2, 5)."""
+    """Returns optimiser groups: the weights of linear layers decay, u, biases and norms do not (P2, 5)."""
     decayed = {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)}
     parameters = list(model.parameters())
     return [

@@ -18,7 +18,7 @@ Recur = Callable[[nn.Module, Tensor], Tensor]  # runs a module with its state an
 
 
 class Classifier(nn.Module):
-    """What the three networks share: the walk of the state through the layers, and the logits of the last step.
+    """What the three networks share: the state's walk through the layers, the logits of the last step.
 
     A subclass registers its recurrent layers in the order in which `body` runs them.
     """
@@ -33,7 +33,7 @@ class Classifier(nn.Module):
         nn.init.kaiming_normal_(self.classifier.weight)
 
     def body(self, x: Tensor, recur: Recur) -> Tensor:
-        """Returns what the classifier reads, (T, B, width); `recur(module, x)` runs a recurrent layer or block."""
+        """Returns what the classifier reads, (T, B, width); `recur(module, x)` runs a recurrent module."""
         raise NotImplementedError
 
     def recurrences(self) -> Iterator[IndRNN]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 class Schedule:
     """The learning rate by the original's rule (IndRNN_pytorch, Indrnn_action_train.py).
 
-    When no validation was better for more than `patience` misses, the best weights come back and the learning rate
-    drops; the patience halves with every drop. Equal accuracy counts as better when the loss is lower.
+    When no validation was better for more than `patience` misses, the best weights come back and the learning
+    rate drops; the patience halves with every drop. Equal accuracy counts as better when the loss is lower.
     """
 
     learning_rate: float

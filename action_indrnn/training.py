@@ -1,10 +1,10 @@
 """Training: one run from a configuration and a prepared set to a model file.
 
-Every random number of a run follows from its seed and the number of the step, never from what ran before, so a run
-that was interrupted anywhere goes on bit for bit as if it had not been.
+Every random number of a run follows from its seed and the number of the step, never from what ran before, so
+a run that was interrupted anywhere goes on bit for bit as if it had not been.
 
-A run folder holds `config.toml`, `metrics.csv` (one line an epoch), `checkpoint.pt` (to go on from), and at the end
-`model.safetensors` and `report.json` (the test split, measured once).
+A run folder holds `config.toml`, `metrics.csv` (one line an epoch), `checkpoint.pt` (to go on from), and at
+the end `model.safetensors` and `report.json` (the test split, measured once).
 """
 
 import copy
@@ -227,8 +227,8 @@ class Run:
         loss = F.cross_entropy(logits, labels)
         if not torch.isfinite(loss):
             raise ValueError(
-                f"expected a finite loss, found {loss.item()} in epoch {progress.epoch + 1}, step {progress.step + 1}; "
-                "a lower train.learning_rate may help"
+                f"expected a finite loss, found {loss.item()} in epoch {progress.epoch + 1}, "
+                f"step {progress.step + 1}; a lower train.learning_rate may help"
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

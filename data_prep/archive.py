@@ -1,14 +1,16 @@
 """The prepared set: a folder that holds all clips of a data set, ready to train on.
 
-    joints.npy    (R, V, C) float32, metres: one row for each frame of each actor of each clip; NaN where the actor
-                  was not seen. Memory-mapped. Rows of a clip: actor 1's frames in order, then actor 2's.
-    index.csv     one line a clip: name, start (first row), length (frames T), bodies (actors M), label (0-based),
-                  setup, camera, subject, replication
+    joints.npy    (R, V, C) float32, metres: one row for each frame of each actor of each clip; NaN where the
+                  actor was not seen. Memory-mapped. Rows of a clip: actor 1's frames in order, then actor
+                  2's.
+    index.csv     one line a clip: name, start (first row), length (frames T), bodies (actors M), label
+                  (0-based), setup, camera, subject, replication
     skipped.csv   one line a recording left out: name, source, reason
     dropped.csv   one line a body left out of a clip: name, body, frames, reason
     meta.toml     format version, data set, classes, joint layout, preprocessing, protocols, counts
 
-It is written under a temporary name and renamed when it is whole, so a folder of the final name is always whole.
+It is written under a temporary name and renamed when it is whole, so a folder of the final name is always
+whole.
 """
 
 import csv
@@ -125,7 +127,8 @@ class Writer:
         _sync(self.out.parent)
 
     def _close(self, *, sync: bool) -> None:
-        for file in (self._joints, *self._tables):
+        files: list[IO[Any]] = [self._joints, *self._tables]
+        for file in files:
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
@@ -244,9 +247,7 @@ def read(path: str | Path) -> PreparedSet:
     lacking = [column for column in INDEX if column not in index.columns]
     if lacking:
         raise ValueError(f"{path / 'index.csv'}: expected the columns {', '.join(INDEX)}; found no {lacking}")
-    rows = int((index["length"] * index["bodies"]).sum())
-    if joints.shape[0] != rows or joints.dtype != np.float32:
-        raise ValueError(
-            f"{path / 'joints.npy'}: expected {rows} rows of float32, found {joints.shape[0]} of {joints.dtype}"
-        )
+    rows, found = int((index["length"] * index["bodies"]).sum()), f"{len(joints)} of {joints.dtype}"
+    if len(joints) != rows or joints.dtype != np.float32:
+        raise ValueError(f"{path / 'joints.npy'}: expected {rows} rows of float32, found {found}")
     return PreparedSet(path, index, meta)

@@ -1,8 +1,8 @@
 """Chooses a clip's actors among the tracked bodies of a recording.
 
-The sensor tracks furniture as people, loses people and finds them again under another id. Here noise is dropped,
-handed-over ids are joined, and the rest is ranked by motion. Every body stays on the recording's true frame numbers:
-a gap stays a gap.
+The sensor tracks furniture as people, loses people and finds them again under another id. Here noise is
+dropped, handed-over ids are joined, and the rest is ranked by motion. Every body stays on the recording's
+true frame numbers: a gap stays a gap.
 """
 
 from collections.abc import Callable

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from action_indrnn.data_prep import made, ntu
+from action_indrnn.data_prep.clip import ClipError
 from action_indrnn.data_prep.ntu import ClipName, Protocol
 
 
@@ -38,9 +39,8 @@ class DataSet:
         if self.name in ntu.PROTOCOLS:
             ntu.check_name(clip, self.name)
         elif not 1 <= clip.action <= len(self.classes):
-            raise ntu.ClipError(
-                f"{clip}: not a clip of {self.name}: expected action 1 to {len(self.classes)}, found {clip.action}"
-            )
+            expected = f"action 1 to {len(self.classes)}"
+            raise ClipError(f"{clip}: not a clip of {self.name}: expected {expected}, found {clip.action}")
 
     def is_missing(self, name: str) -> bool:
         """Whether the data set's authors list the clip as missing or incomplete."""

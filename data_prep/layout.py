@@ -48,8 +48,8 @@ def from_table(table: Mapping[str, Any], source: str) -> Layout:
     """The layout that a table describes.
 
     Args:
-        table: `name`, `joints`, `centre`, and by joint name `bones` (child, parent), `pairs` and `across` (left,
-            right).
+        table: `name`, `joints`, `centre`, and by joint name `bones` (child, parent), `pairs` and `across`
+            (left, right).
         source: what to call the table in an error.
 
     Raises:

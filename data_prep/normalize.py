@@ -14,14 +14,14 @@ VIEWS: tuple[View, ...] = ("camera", "first-frame")
 def normalize(clip: Clip, layout: Layout, view: View = "camera") -> Clip:
     """The clip with the main actor's centre joint of the first valid frame as origin.
 
-    Both actors move with it, so their distance and all motion stay. Uses the first valid frame only, so a stream
-    can be normalised the same way.
+    Both actors move with it, so their distance and all motion stay. Uses the first valid frame only, so a
+    stream can be normalised the same way.
 
     Args:
         clip: actors ranked; the first is the main actor.
         layout: says which joint is the centre and which lines run across the body.
-        view: "camera" leaves the camera's axes; "first-frame" turns about the vertical (y) axis until the main actor
-            faces the camera in that frame. Gravity's direction is never changed.
+        view: "camera" leaves the camera's axes; "first-frame" turns about the vertical (y) axis until the
+            main actor faces the camera in that frame. Gravity's direction is never changed.
     """
     first = int(np.argmax(clip.present[0]))
     pose = clip.joints[0, first]

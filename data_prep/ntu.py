@@ -1,7 +1,7 @@
 """The facts of NTU RGB+D 60 and 120: clip names, action names, protocols, missing clips, counts.
 
-Sources: shahroudy/NTURGB-D (README, missing lists); Shahroudy et al., CVPR 2016; Liu et al., TPAMI 2019. The counts
-are those of the published name lists less the missing clips.
+Sources: shahroudy/NTURGB-D (README, missing lists); Shahroudy et al., CVPR 2016; Liu et al., TPAMI 2019. The
+counts are those of the published name lists less the missing clips.
 """
 
 import csv
@@ -106,7 +106,7 @@ def check_name(clip: ClipName, dataset: str) -> None:
 
 @cache
 def missing() -> frozenset[str]:
-    """The 535 clips of NTU RGB+D 120 with missing or incomplete skeletons; 302 of them are in NTU RGB+D 60."""
+    """The 535 clips of NTU RGB+D 120 with missing or incomplete skeletons, 302 of them in NTU RGB+D 60."""
     text = (resources.files(__package__) / "ntu_missing.txt").read_text(encoding="ascii")
     return frozenset(text.split())
 

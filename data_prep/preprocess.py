@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from action_indrnn import __version__
-from action_indrnn.data_prep import archive, bodies, catalogue, layout, ntu, skeleton_file, sources
+from action_indrnn.data_prep import archive, bodies, layout, ntu, skeleton_file, sources
 from action_indrnn.data_prep.bodies import Dropped
 from action_indrnn.data_prep.catalogue import DataSet
 from action_indrnn.data_prep.clip import Clip, ClipError
@@ -71,7 +71,8 @@ def preprocess(
         overwrite: replace a prepared set at `out`, once the new one is whole.
 
     Raises:
-        ValueError: `raw` holds no usable clip, `out` is taken, or a whole data set has other counts than published.
+        ValueError: `raw` holds no usable clip, `out` is taken, or a whole data set has other counts than
+            published.
     """
     found = sources.find(raw)
     joint_layout = layout.load(data_set.layout)

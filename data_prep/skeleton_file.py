@@ -1,9 +1,10 @@
 """Reads the `.skeleton` text format of NTU RGB+D.
 
-Format (shahroudy/NTURGB-D, Matlab/read_skeleton_file.m): the frame count; for each frame the body count; for each
-body a line of 10 fields that starts with the body id, the joint count, and a line of 12 fields for each joint: x y z
-(metres, camera space, y up, z away from the sensor), depth x y, colour x y (pixels), orientation w x y z, tracking
-state (0 not tracked, 1 inferred, 2 tracked).
+Format (shahroudy/NTURGB-D, Matlab/read_skeleton_file.m): the frame count; for each frame the body count; for
+each
+body a line of 10 fields that starts with the body id, the joint count, and a line of 12 fields for each
+joint: x y z (metres, camera space, y up, z away from the sensor), depth x y, colour x y (pixels), orientation
+w x y z, tracking state (0 not tracked, 1 inferred, 2 tracked).
 
 Body ids are about 2**56 and do not fit a float64: they are integers here, everywhere.
 """

@@ -70,11 +70,12 @@ def _open(path: Path) -> zipfile.ZipFile:
 def find(paths: Iterable[str | Path]) -> list[Source]:
     """All recordings below the paths, sorted by name, then by place.
 
-    A path is a `.skeleton` file, a zip archive (members under any folder), or a folder, which is searched through
-    all its subfolders for both.
+    A path is a `.skeleton` file, a zip archive (members under any folder), or a folder, which is searched
+    through all its subfolders for both.
 
     Raises:
-        ValueError: a path does not exist or holds no recording, a file is of neither kind, an archive is damaged.
+        ValueError: a path does not exist or holds no recording, a file is of neither kind, an archive is
+            damaged.
     """
     sources: dict[Source, None] = {}
     for given in paths:

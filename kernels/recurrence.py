@@ -62,8 +62,8 @@ def indrnn(
 ) -> tuple[Tensor, Tensor]:
     """Returns all states h (T, B, H) of the recurrence h_t = act(x_t + u * h_{t-1}), and the last one (B, H).
 
-    Source: Li et al., "Independently Recurrent Neural Network", CVPR 2018, eq. 2, with the input term computed
-    for all steps beforehand. Gradients flow through both results, to any order.
+    Source: Li et al., "Independently Recurrent Neural Network", CVPR 2018, eq. 2, with the input term
+    computed for all steps beforehand. Gradients flow through both results, to any order.
 
     Args:
         x: input term of every step, (T, B, H), T at least 1.

@@ -31,7 +31,10 @@ def skeleton_text(frames: Sequence[Sequence[Body]], end: str = "\n", state: int 
         lines.append(str(len(bodies)))
         for body_id, joints in bodies:
             lines += [f"{body_id} 0 1 1 1 1 0 0.1 -0.2 2", str(len(joints))]
-            lines += [f"{x!r} {y!r} {z!r} 250.1 200.2 900.3 500.4 0.5 0.5 0.5 0.5 {state}" for x, y, z in joints.tolist()]
+            lines += [
+                f"{x!r} {y!r} {z!r} 250.1 200.2 900.3 500.4 0.5 0.5 0.5 0.5 {state}"
+                for x, y, z in joints.tolist()
+            ]
     return (end.join(lines) + end).encode()
 
 

@@ -73,7 +73,10 @@ def test_an_error_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_wrong_joint_count_is_refused(tmp_path: Path) -> None:
-    with Writer(tmp_path / "set", (20, 3)) as writer, pytest.raises(ValueError, match=r"clip0: expected joints \(20, 3\)"):
+    with (
+        Writer(tmp_path / "set", (20, 3)) as writer,
+        pytest.raises(ValueError, match=r"clip0: expected joints \(20, 3\)"),
+    ):
         writer.add(clips()[0], COLUMNS, [])
 
 

@@ -73,7 +73,10 @@ def test_the_last_body_is_never_dropped() -> None:
     clip, dropped = choose({frame: [(ID, chair(frame))] for frame in range(40)})
     assert (clip.joints.shape[:2], dropped) == ((1, 40), [])
     clip, dropped = choose(
-        {frame: [(ID, person()), (ID + 1, person(1.0))] if frame < 6 else [(ID, person())] for frame in range(9)}
+        {
+            frame: [(ID, person()), (ID + 1, person(1.0))] if frame < 6 else [(ID, person())]
+            for frame in range(9)
+        }
     )
     assert [(body.body_id, body.frames) for body in dropped] == [(ID + 1, 6)]
     assert clip.present.sum() == 9
@@ -105,7 +108,9 @@ def test_somebody_far_away_is_not_joined() -> None:
 
 def test_in_a_handover_each_person_goes_on_as_themselves() -> None:
     frames = {frame: [(ID, moving(frame)), (ID + 1, moving(frame, 0.0, x=1.2))] for frame in range(30)}
-    frames |= {frame: [(ID + 2, moving(frame, 0.0, x=1.2)), (ID + 3, moving(frame))] for frame in range(33, 60)}
+    frames |= {
+        frame: [(ID + 2, moving(frame, 0.0, x=1.2)), (ID + 3, moving(frame))] for frame in range(33, 60)
+    }
     clip, _ = choose(frames)
     np.testing.assert_array_equal(clip.joints[0, 50], np.float32(moving(50)))
     np.testing.assert_array_equal(clip.joints[1, 50], np.float32(moving(50, 0.0, x=1.2)))
@@ -131,5 +136,7 @@ def test_zero_joints_are_absence() -> None:
 
 
 def test_nobody_at_all_is_an_error() -> None:
-    with pytest.raises(ClipError, match=r"S001C001P001R001A001\.skeleton: expected a body, found none in 8 frames"):
+    with pytest.raises(
+        ClipError, match=r"S001C001P001R001A001\.skeleton: expected a body, found none in 8 frames"
+    ):
         choose({frame: [] for frame in range(8)})

@@ -27,7 +27,10 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 def run_folder(made_set: PreparedSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("cli") / "run"
     with pytest.MonkeyPatch.context() as monkeypatch:
-        assert call(monkeypatch, "train", "residual", made_set.path, "--protocol", "xsub", "--out", out, *SET) == 0
+        assert (
+            call(monkeypatch, "train", "residual", made_set.path, "--protocol", "xsub", "--out", out, *SET)
+            == 0
+        )
     return out
 
 
@@ -55,7 +58,9 @@ def test_the_walk(made_raw: Path, run_folder: Path, tmp_path: Path, monkeypatch,
     assert sum(action["probability"] for action in answer["actions"]) == pytest.approx(1)
 
 
-def test_a_bad_clip_among_good_ones(made_raw: Path, run_folder: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_a_bad_clip_among_good_ones(
+    made_raw: Path, run_folder: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
     good, bad = min(made_raw.iterdir()), tmp_path / "bad.skeleton"
     bad.write_bytes(good.read_bytes()[:5000])
     model = run_folder / "model.safetensors"
@@ -69,25 +74,39 @@ def test_a_bad_clip_among_good_ones(made_raw: Path, run_folder: Path, tmp_path: 
     assert answers[1]["error"].startswith(f"{bad}:")
 
 
-def test_bad_input_is_one_line_and_status_1(made_set: PreparedSet, run_folder: Path, tmp_path, monkeypatch, capsys) -> None:
+def test_bad_input_is_one_line_and_status_1(
+    made_raw: Path, made_set: PreparedSet, run_folder: Path, tmp_path, monkeypatch, capsys
+) -> None:
     model, prepared = run_folder / "model.safetensors", made_set.path
+    xsub = (prepared, "--protocol", "xsub", "--out")
     for message, arguments in {
         "expected a data set out of": ("preprocess", "ntu61", tmp_path, tmp_path / "set"),
         "expected .skeleton recordings, found none": ("preprocess", "ntu60", tmp_path, tmp_path / "set"),
         "found nothing there": ("classify", model, tmp_path / "a.skeleton"),
-        "expected a model file": ("classify", prepared / "index.csv", prepared),
+        "expected a model file": ("classify", prepared / "index.csv", made_raw),
         "expected a prepared set": ("evaluate", model, tmp_path, "--protocol", "xsub"),
-        "expected a protocol out of": ("evaluate", model, prepared, "--protocol", "xset", "--allow-overlap", "--device", "meta"),
+        "expected a protocol out of": (
+            "train",
+            "plain",
+            prepared,
+            "--protocol",
+            "cross",
+            "--out",
+            tmp_path / "r",
+        ),
         "training clips are among the test clips": ("evaluate", model, prepared, "--protocol", "xview"),
         "did you mean 'train.learning_rate'": (
-            "train", "plain", prepared, "--protocol", "xsub", "--out", tmp_path / "r", "--set", "train.lrr=1"),
-        "did you mean 'residual'": ("train", "residul", prepared, "--protocol", "xsub", "--out", tmp_path / "r"),
-        "holds a run": ("train", "residual", prepared, "--protocol", "xsub", "--out", run_folder),
-        "expected a device of this machine": (
-            "train", "plain", prepared, "--protocol", "xsub", "--out", tmp_path / "r", "--device", "gpu"),
-    }.items():  # fmt: skip
-        if "meta" in arguments:
-            arguments = ("train", "plain", prepared, "--protocol", "cross", "--out", tmp_path / "r")
+            "train",
+            "plain",
+            *xsub,
+            tmp_path / "r",
+            "--set",
+            "train.lrr=1",
+        ),
+        "did you mean 'residual'": ("train", "residul", *xsub, tmp_path / "r"),
+        "holds a run": ("train", "residual", *xsub, run_folder),
+        "expected a device of this machine": ("train", "plain", *xsub, tmp_path / "r", "--device", "gpu"),
+    }.items():
         assert call(monkeypatch, *arguments) == 1, message
         found = capsys.readouterr()
         assert message in found.err
@@ -122,11 +141,14 @@ def test_another_set_s_classes_are_named_by_the_difference(
 def test_several_seeds_give_mean_and_deviation(made_set: PreparedSet, tmp_path, monkeypatch, capsys) -> None:
     out = tmp_path / "runs"
     assert call(
-        monkeypatch, "train", "residual", made_set.path, "--protocol", "xsub", "--out", out, "--seeds", 2, *SET
+        monkeypatch, "train", "residual", made_set.path, "--protocol", "xsub", "--out", out, "--seeds", 2,
+        *SET
     ) == 0  # fmt: skip
     top1 = [json.loads((out / f"seed-{seed}" / "report.json").read_text())["top1"] for seed in (0, 1)]
     text = capsys.readouterr().out
-    assert f"{np.mean(top1):.2%} +- {np.std(top1, ddof=1):.2%} (mean and standard deviation of 2 seeds)" in text
+    assert (
+        f"{np.mean(top1):.2%} +- {np.std(top1, ddof=1):.2%} (mean and standard deviation of 2 seeds)" in text
+    )
     with safe_open(out / "seed-1" / "model.safetensors", "pt") as file:
         assert json.loads(file.metadata()["action_indrnn"])["seed"] == 1
 

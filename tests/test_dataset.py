@@ -79,7 +79,9 @@ def test_a_batch_holds_both_actors_joint_by_joint() -> None:
     batch = clips.batch(np.array([1, 0]), np.array([[3, 1, -1], [0, 1, 2]])).numpy()
     assert batch.shape == (3, 2, 150)
     assert batch.dtype == np.float32
-    np.testing.assert_array_equal(batch[0, 0], np.concatenate([two.joints[0, 3].ravel(), two.joints[1, 3].ravel()]))
+    np.testing.assert_array_equal(
+        batch[0, 0], np.concatenate([two.joints[0, 3].ravel(), two.joints[1, 3].ravel()])
+    )
     np.testing.assert_array_equal(batch[1, 0, :75], two.joints[0, 1].ravel())
     assert not batch[1, 0, 75:].any()  # absent in that frame
     assert not batch[2, 0].any()  # beyond the clip
@@ -127,7 +129,9 @@ def test_split_by_clips(made_set: PreparedSet) -> None:
 
 
 def test_impossible_splits_are_refused(made_set: PreparedSet) -> None:
-    with pytest.raises(ValueError, match=r"expected a protocol out of \['xsub', 'xview', 'xset'\], found 'xsubject'"):
+    with pytest.raises(
+        ValueError, match=r"expected a protocol out of \['xsub', 'xview', 'xset'\], found 'xsubject'"
+    ):
         dataset.split(made_set, "xsubject")
     with pytest.raises(ValueError, match="expected more than 3 training subjects to hold out 3, found 3"):
         dataset.split(made_set, "xsub", share=0.9)

@@ -31,14 +31,26 @@ def test_names() -> None:
     name = ntu.parse_name("S001C002P003R002A120")
     assert name == ClipName(1, 2, 3, 2, 120)
     assert str(name) == "S001C002P003R002A120"
-    for wrong in ("S001C002P003R002A12", "S001C002P003R002A120x", "s001c002p003r002a120", "", "S٠٠١C002P003R002A120"):
+    for wrong in (
+        "S001C002P003R002A12",
+        "S001C002P003R002A120x",
+        "s001c002p003r002a120",
+        "",
+        "S٠٠١C002P003R002A120",
+    ):
         with pytest.raises(ClipError, match="expected a clip name like"):
             ntu.parse_name(wrong)
 
 
 def test_split_leaves_out_missing_and_foreign_clips() -> None:
     gone = min(name for name in ntu.missing() if name < "S018")
-    names = [gone, "S018C001P008R001A061", "S001C002P001R001A001", "S001C001P001R001A001", "S001C003P003R001A060"]
+    names = [
+        gone,
+        "S018C001P008R001A061",
+        "S001C002P001R001A001",
+        "S001C001P001R001A001",
+        "S001C003P003R001A060",
+    ]
     assert ntu.split(names, "ntu60", "xsub") == (names[2:4], names[4:])
     assert ntu.split(names, "ntu60", "xview") == ([names[2], names[4]], [names[3]])
     assert ntu.split(names, "ntu120", "xset") == ([names[1]], names[2:])

@@ -27,7 +27,9 @@ def test_the_set_holds_what_the_files_hold(made_raw: Path, made_set: PreparedSet
         clip = normalize(bodies.choose(recording, layout.load("ntu25"))[0], layout.load("ntu25"))
         np.testing.assert_array_equal(made_set.clip(number).joints, clip.joints)
         row = made_set.index.iloc[number]
-        assert row[["setup", "camera", "subject", "replication"]].tolist() == list(ntu.parse_name(clip.name)[:4])
+        assert row[["setup", "camera", "subject", "replication"]].tolist() == list(
+            ntu.parse_name(clip.name)[:4]
+        )
         assert row["label"] == ntu.parse_name(clip.name).action - 1
         assert row["length"] == recording.frame_count
     counts = {name: rule["clips"] for name, rule in made_set.meta["protocols"].items()}
@@ -38,7 +40,9 @@ def test_the_set_holds_what_the_files_hold(made_raw: Path, made_set: PreparedSet
 def test_processes_and_archives_give_the_same_bytes(
     made_raw: Path, made_set: PreparedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    packed = make_zip(tmp_path / "a.zip", {f"any/{file.name}": file.read_bytes() for file in made_raw.iterdir()})
+    packed = make_zip(
+        tmp_path / "a.zip", {f"any/{file.name}": file.read_bytes() for file in made_raw.iterdir()}
+    )
     monkeypatch.setattr(preprocess, "POOL_FROM", 10)
     preprocess.preprocess(MADE, [packed], tmp_path / "set", workers=2)
     for name in archive.FILES:
@@ -82,7 +86,9 @@ def test_bad_recordings_are_recorded_and_never_stop_the_run(tmp_path: Path) -> N
 
 def test_no_usable_recording_is_an_error_that_tells_the_first_reason(tmp_path: Path) -> None:
     (tmp_path / "S001C001P001R001A001.skeleton").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"none usable in 1; the first: .*A001\.skeleton:1: expected a frame count"):
+    with pytest.raises(
+        ValueError, match=r"none usable in 1; the first: .*A001\.skeleton:1: expected a frame count"
+    ):
         preprocess.preprocess(MADE, [tmp_path], tmp_path / "set")
     assert not (tmp_path / "set").exists()
 
@@ -103,13 +109,16 @@ def test_the_counts_of_a_whole_set_are_checked(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.1, 0.3])
-def test_killed_at_any_moment_nothing_half_made_stands_there(made_raw: Path, tmp_path: Path, delay: float) -> None:
+def test_killed_at_any_moment_nothing_half_made_stands_there(
+    made_raw: Path, tmp_path: Path, delay: float
+) -> None:
     out = tmp_path / "set"
     program = (
         "import sys; from pathlib import Path; from action_indrnn.data_prep import catalogue, preprocess\n"
         "if __name__ == '__main__':\n"
         "    preprocess.POOL_FROM = preprocess.CHUNK = 5\n"
-        "    preprocess.preprocess(catalogue.find('made'), [Path(sys.argv[1])], Path(sys.argv[2]), workers=2)\n"
+        "    raw, out = map(Path, sys.argv[1:])\n"
+        "    preprocess.preprocess(catalogue.find('made'), [raw], out, workers=2)\n"
     )
     script = tmp_path / "run.py"
     script.write_text(program)

@@ -30,7 +30,12 @@ def test_files_folders_and_archives(tmp_path: Path) -> None:
         },
     )
     found = sources.find([tmp_path])
-    assert [(source.name, source.read()) for source in found] == [("A", b"a"), ("B", b"b"), ("C", b"c"), ("D", b"d")]
+    assert [(source.name, source.read()) for source in found] == [
+        ("A", b"a"),
+        ("B", b"b"),
+        ("C", b"c"),
+        ("D", b"d"),
+    ]
     assert str(found[0]) == f"{archive}/nturgb+d_skeletons/A.skeleton"
     assert sources.find([tmp_path / "C.skeleton", archive, tmp_path]) == found
 

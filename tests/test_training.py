@@ -42,12 +42,10 @@ def test_same_seed_same_bytes_and_other_seed_others(made_set: PreparedSet, tmp_p
     assert contents(tmp_path / "a")["metrics.csv"] != contents(tmp_path / "c")["metrics.csv"]
 
 
-class Ask(Exception):
-    pass
-
-
 @pytest.mark.parametrize("at", [0, 2, 5, 8])
-def test_resumed_is_identical_to_uninterrupted(made_set: PreparedSet, tmp_path: Path, monkeypatch, at: int) -> None:
+def test_resumed_is_identical_to_uninterrupted(
+    made_set: PreparedSet, tmp_path: Path, monkeypatch, at: int
+) -> None:
     run(made_set, tmp_path / "whole")
     stopped = Run(tiny(), made_set, "xsub", tmp_path / "parts")
     stopped.start()
@@ -141,8 +139,8 @@ def test_recurrent_weights_stay_in_their_bound(made_set: PreparedSet, tmp_path: 
 def test_the_rate_drops_and_ends_the_run_with_the_best_weights(made_set: PreparedSet, tmp_path: Path) -> None:
     # far too high a rate: hardly any validation is better, so the rate falls and falls
     result = run(
-        made_set, tmp_path / "run", 'train.max_epochs="none"', "train.patience=1", "train.learning_rate_min=1e-3",
-        "train.learning_rate=0.1",
+        made_set, tmp_path / "run", 'train.max_epochs="none"', "train.patience=1",
+        "train.learning_rate_min=1e-3", "train.learning_rate=0.1",
     )  # fmt: skip
     with (tmp_path / "run" / "metrics.csv").open() as file:
         rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
