@@ -89,11 +89,9 @@ class Data(Section):
 
     Attributes:
         frames: number of frames sampled from a clip.
-        sampler: "segments" draws one frame from each of `frames` equal parts of the clip.
     """
 
     frames: Count = 20
-    sampler: Literal["segments"] = "segments"
 
 
 class Train(Section):
@@ -195,10 +193,9 @@ def load(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Config:
         config = Config.model_validate(table)
     except ValidationError as error:
         found = dict(_problems(error, table))
-        problems += [
-            f"{f'override {key}' if key in changed else f'{label}: {key}'}: {what}"
-            for key, what in found.items()
-        ]
+        for key, what in found.items():
+            overridden = any(name == key or name.startswith(f"{key}.") for name in changed)
+            problems.append(f"{f'override {key}' if overridden else f'{label}: {key}'}: {what}")
     if problems:
         raise ConfigError("\n".join(problems))
     return config

@@ -1,0 +1,107 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from action_indrnn import config
+from action_indrnn.config import ConfigError, load
+
+
+@pytest.mark.parametrize("name", config.names())
+def test_shipped_configurations_load_and_survive_a_round_trip(name: str, tmp_path: Path) -> None:
+    shipped = load(name)
+    (tmp_path / "again.toml").write_text(config.dump(shipped), encoding="utf-8")
+    assert load(tmp_path / "again.toml") == shipped
+
+
+def test_published_settings() -> None:
+    plain, residual, dense = (load(name) for name in ("plain", "residual", "dense"))
+    assert (plain.model.layers, plain.model.units, plain.model.dropout) == (6, 512, 0.4)
+    assert (residual.model.blocks, residual.model.units, residual.model.dropout) == (5, 512, 0.5)
+    assert (dense.model.growth_rate, dense.model.blocks) == (48, (8, 6, 4))
+    for one in (plain, residual, dense):
+        assert one.train.batch == 128
+        assert one.train.learning_rate == 2e-4
+        assert one.train.weight_decay == 1e-4
+        assert one.train.gradient_clip == 10
+        assert one.train.patience in (100, 150)
+        assert (one.data.frames, one.model.length, one.model.magnification) == (20, 20, 5)
+        assert (one.train.validation_passes, one.evaluate.passes) == (5, 20)
+        assert one.train.max_epochs is None
+        assert one.published is not None
+
+
+def test_overrides() -> None:
+    changed = load(
+        "residual", ["train.batch=64", "model.dropout = 0.25", "train.validation=clips", 'title="a = b"']
+    )
+    assert (changed.train.batch, changed.model.dropout, changed.train.validation) == (64, 0.25, "clips")
+    assert changed.title == "a = b"
+    assert load("demo", ["train.max_epochs=none"]).train.max_epochs is None
+    assert load("dense", ["model.blocks=[2, 1]"]).model.blocks == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.lrr=1", "override train.lrr: unknown key; did you mean 'train.learning_rate'?"),
+        ("train.batchs=1", "unknown key; did you mean 'train.batch'?"),
+        ("model.unit=1", "unknown key; did you mean 'model.units'?"),
+        ("trian.batch=1", "unknown key; did you mean 'train'?"),
+        ("train.dropout=0.1", "unknown key; did you mean 'model.dropout'?"),
+        (
+            "model.growth_rate=3",
+            "override model.growth_rate: unknown key; known are model.norm, model.activation",
+        ),
+        ("train.batch=many", "override train.batch: expected an integer >= 1, found 'many'"),
+        ("train.batch=0", "expected an integer >= 1, found 0"),
+        ("train.batch=true", "expected an integer >= 1, found True"),
+        ("train.learning_rate=nan", "override train.learning_rate: expected a number > 0"),
+        ("model.dropout=1.0", "override model.dropout: expected a number >= 0 and < 1, found 1.0"),
+        ("model.norm=none", "expected one of 'after', 'before', found 'none'"),
+        ("model.kind=lstm", "expected one of 'plain', 'residual', 'dense', found 'lstm'"),
+        ("train=3", "override train: expected"),
+        ("train.batch", "override 'train.batch': expected key=value"),
+        ("train.batch.size=3", "override train.batch: expected an integer >= 1, found {'size': 3}"),
+    ],
+)
+def test_wrong_settings_are_named(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load("residual", [override])
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_all_problems_are_told_with_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[model]\nkind = "plain"\nblocks = 3\n[train]\nbatch = -1\n')
+    with pytest.raises(ConfigError) as error:
+        load(path)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"{path}: ") for line in lines)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    with pytest.raises(ConfigError, match=r"mine\.toml: No such file"):
+        load(path)
+    path.write_text("[train]\nbatch = = 3\n")
+    with pytest.raises(ConfigError, match=r"mine\.toml: .*line 2, column 9"):
+        load(path)
+    path.write_bytes(b"title = '\xff'")
+    with pytest.raises(ConfigError, match="expected UTF-8 text"):
+        load(path)
+    path.write_text("[train]\nbatch = 3\n")
+    with pytest.raises(
+        ConfigError, match=r"model\.kind: expected one of 'plain', 'residual', 'dense', found none"
+    ):
+        load(path)
+    with pytest.raises(ConfigError, match="residul: unknown configuration; did you mean 'residual'"):
+        load("residul")
+
+
+def test_loads_no_torch() -> None:
+    program = "import sys, action_indrnn.config; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)

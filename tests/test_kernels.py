@@ -1,0 +1,135 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from action_indrnn.kernels import ACTIVATIONS, KERNELS, indrnn
+
+BACKENDS = ["auto", *KERNELS]
+
+
+def loop(x: Tensor, u: Tensor, h0: Tensor, activation: str) -> Tensor:
+    """The recurrence as autograd sees it: an independent definition, differentiated step by step."""
+    act = {"relu": torch.relu, "tanh": torch.tanh, "identity": lambda a: a}[activation]
+    h, steps = h0, []
+    for t in range(len(x)):
+        h = act(x[t] + u * h)
+        steps.append(h)
+    return torch.stack(steps)
+
+
+def inputs(steps: int, batch: int, units: int, *, seed: int = 0, dtype: torch.dtype = torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    shapes = ((steps, batch, units), (units,), (batch, units))
+    x, u, h0 = (torch.randn(shape, generator=generator, dtype=dtype) for shape in shapes)
+    u = 1.1 * torch.tanh(u)  # both signs, some beyond 1
+    return [value.requires_grad_() for value in (x, u, h0)]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 3, 5), (7, 2, 3), (33, 5, 17)])
+def test_values_and_gradients_are_the_loop_s(
+    backend: str, activation: str, shape: tuple[int, int, int]
+) -> None:
+    ours, theirs = inputs(*shape), inputs(*shape)
+    h, last = indrnn(*ours, activation=activation, backend=backend)
+    expected = loop(*theirs, activation)
+    torch.testing.assert_close(h, expected)
+    torch.testing.assert_close(last, expected[-1])
+    weights = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(9))
+    ((h * weights).sum() + (last**2).sum()).backward()
+    ((expected * weights).sum() + (expected[-1] ** 2).sum()).backward()
+    for found, wanted in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(found.grad, wanted.grad)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradcheck(backend: str, activation: str) -> None:
+    values = inputs(6, 2, 3, seed=1)
+    h = loop(*values, activation)
+    assert activation != "relu" or (h > 0).logical_or(h == 0).all()
+    assert torch.autograd.gradcheck(lambda *v: indrnn(*v, activation=activation, backend=backend), values)
+    assert torch.autograd.gradgradcheck(lambda *v: indrnn(*v, activation=activation, backend=backend), values)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_non_contiguous_input(backend: str) -> None:
+    x, u, h0 = inputs(5, 3, 4)
+    batch_first = x.detach().transpose(0, 1).contiguous().transpose(0, 1)
+    wide = torch.stack([h0.detach(), h0.detach()], dim=-1)[..., 0]
+    assert not batch_first.is_contiguous()
+    assert not wide.is_contiguous()
+    torch.testing.assert_close(indrnn(batch_first, u, wide, backend=backend)[0], loop(x, u, h0, "relu"))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_single_precision(backend: str) -> None:
+    values = inputs(40, 4, 8, dtype=torch.float32)
+    h, _ = indrnn(*values, backend=backend)
+    assert h.dtype == torch.float32
+    torch.testing.assert_close(h, loop(*values, "relu"))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_kink_has_no_slope_and_nan_is_not_hidden(backend: str) -> None:
+    x = torch.zeros(3, 1, 1, dtype=torch.float64, requires_grad=True)
+    h, _ = indrnn(x, torch.ones(1, dtype=torch.float64), backend=backend)
+    h.sum().backward()
+    assert not x.grad.any()
+    x = torch.ones(4, 1, 2)
+    x[1, 0, 0] = torch.nan
+    h, _ = indrnn(x, torch.full((2,), 0.5), backend=backend)
+    assert h[:, 0, 0].isnan().tolist() == [False, True, True, True]
+    assert not h[:, 0, 1].isnan().any()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 12), st.data())
+def test_pieces_with_carried_state_are_the_whole(steps: int, data) -> None:
+    x, u, h0 = inputs(steps, 2, 3, seed=steps)
+    cuts = sorted(data.draw(st.sets(st.integers(1, max(1, steps - 1)))) | {0, steps})
+    state, parts = h0, []
+    for start, end in zip(cuts, cuts[1:], strict=False):
+        h, state = indrnn(x[start:end], u, state)
+        parts.append(h)
+    torch.testing.assert_close(torch.cat(parts), indrnn(x, u, h0)[0], rtol=0, atol=0)
+
+
+def test_the_state_defaults_to_zeros_and_inference_keeps_no_graph() -> None:
+    x, u, h0 = inputs(4, 2, 3)
+    torch.testing.assert_close(indrnn(x, u)[0], indrnn(x, u, torch.zeros_like(h0))[0])
+    with torch.no_grad():
+        assert not indrnn(x, u)[0].requires_grad
+
+
+@pytest.mark.parametrize(
+    ("message", "change"),
+    {
+        r"x: expected shape \(T, B, H\) with T >= 1, found \(2, 3\)": {"x": torch.zeros(2, 3)},
+        r"with T >= 1, found \(0, 2, 3\)": {"x": torch.zeros(0, 2, 3)},
+        "x: expected a floating dtype, found torch.int64": {"x": torch.zeros(4, 2, 3, dtype=torch.int64)},
+        r"u: expected shape \(3,\) for x \(4, 2, 3\), found \(2,\)": {"u": torch.zeros(2)},
+        r"h0: expected shape \(2, 3\) for x \(4, 2, 3\), found \(1, 2, 3\)": {"h0": torch.zeros(1, 2, 3)},
+        "u: expected dtype torch.float32 of x, found torch.float64": {
+            "u": torch.zeros(3, dtype=torch.float64)
+        },
+        "h0: expected device cpu of x, found meta": {"h0": torch.zeros(2, 3, device="meta")},
+        "activation: expected one of relu, tanh, identity, found 'gelu'": {"activation": "gelu"},
+        "backend: expected one of auto, reference.*, found 'tpu'": {"backend": "tpu"},
+    }.items(),
+)
+def test_what_does_not_fit_is_named(message: str, change: dict[str, object]) -> None:
+    arguments = {"x": torch.zeros(4, 2, 3), "u": torch.zeros(3), "h0": torch.zeros(2, 3), **change}
+    with pytest.raises(ValueError, match=message):
+        indrnn(**arguments)
+
+
+def test_importing_asks_for_no_device() -> None:
+    program = "import torch, action_indrnn.kernels; assert not torch.cuda.is_initialized()"
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from action_indrnn import layers
+from action_indrnn.layers import BatchNormOverTime, DropoutOverTime, IndRNN, Linear, RecurrentBlock
+
+
+@pytest.mark.parametrize(
+    ("length", "magnification", "low", "bound"),
+    [
+        (20, 5, 0.922681, 1.083798),
+        (784, 5, 0.997949, 1.002055),
+        (784, 2, 0.999116, 1.000885),
+        (5000, 2, 0.999861, 1.000139),
+    ],
+)
+def test_bounds_are_the_published_ones(length: int, magnification: float, low: float, bound: float) -> None:
+    assert layers.u_low(length, magnification) == pytest.approx(low, abs=5e-7)
+    assert layers.u_bound(length, magnification) == pytest.approx(bound, abs=5e-7)
+
+
+def test_initial_recurrent_weights_fill_their_range() -> None:
+    torch.manual_seed(0)
+    u = IndRNN(4000, length=20).u.detach()
+    assert 0 <= u.min() < 0.01
+    assert 1.07 < u.max() <= 5 ** (1 / 20)
+    assert u.mean().item() == pytest.approx(1.0838 / 2, abs=0.02)
+    last = IndRNN(4000, length=20, last=True).u.detach()
+    assert 0.9226 < last.min() < 0.925
+    assert 1.082 < last.max() <= 5 ** (1 / 20)
+
+
+def test_clamping_holds_both_signs() -> None:
+    model = nn.Sequential(IndRNN(3, length=20), nn.Sequential(IndRNN(3, length=20, bounded=False)))
+    with torch.no_grad():
+        for layer in layers_of(model):
+            layer.u.copy_(torch.tensor([-3.0, 0.2, 3.0]))
+    layers.clamp_recurrent_(model)
+    bounded, free = (layer.u.tolist() for layer in layers_of(model))
+    assert bounded == pytest.approx([-(5 ** (1 / 20)), 0.2, 5 ** (1 / 20)])
+    assert free == [-3.0, pytest.approx(0.2), 3.0]
+
+
+def layers_of(model: nn.Module) -> list[IndRNN]:
+    return [module for module in model.modules() if isinstance(module, IndRNN)]
+
+
+def test_batch_norm_counts_every_step_of_every_clip() -> None:
+    torch.manual_seed(0)
+    norm, x = BatchNormOverTime(3), torch.randn(7, 5, 3) * 4 + 2
+    y = norm(x)
+    torch.testing.assert_close(y.mean(dim=(0, 1)), torch.zeros(3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(y.var(dim=(0, 1), unbiased=False), torch.ones(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(norm.norm.running_mean, 0.1 * x.mean(dim=(0, 1)))
+    reference = nn.BatchNorm1d(3)(x.permute(1, 2, 0)).permute(2, 0, 1)  # over (B, H, T), as the original
+    torch.testing.assert_close(y, reference)
+
+
+def test_dropout_takes_a_unit_for_all_steps() -> None:
+    torch.manual_seed(0)
+    dropout, x = DropoutOverTime(0.4), torch.ones(6, 50, 40)
+    y = dropout(x)
+    assert (y == y[0]).all()
+    assert set(np.round(y.unique().tolist(), 6)) == {0, round(1 / 0.6, 6)}
+    assert (y[0] == 0).float().mean().item() == pytest.approx(0.4, abs=0.05)
+    assert not (y[0, 0] == y[0, 1]).all()
+    assert dropout.eval()(x) is x
+
+
+def test_linear_starts_as_published() -> None:
+    torch.manual_seed(0)
+    linear = Linear(150, 4000)
+    bound = (6 / (65 * 150)) ** 0.5
+    assert linear.weight.abs().max().item() == pytest.approx(bound, rel=1e-3)
+    assert not linear.bias.any()
+
+
+@pytest.mark.parametrize("norm", ["after", "before"])
+def test_norm_stands_where_it_is_told(norm) -> None:
+    torch.manual_seed(0)
+    block = RecurrentBlock(4, norm=norm, length=20)
+    x = torch.randn(9, 6, 4)
+    y, h = block(x)
+    if norm == "after":
+        assert y.min() < 0
+        torch.testing.assert_close(y.mean(dim=(0, 1)), torch.zeros(4), atol=1e-5, rtol=0)
+    else:
+        assert y.min() >= 0
+        torch.testing.assert_close(h, y[-1])
+
+
+def test_only_the_weights_of_linear_layers_decay() -> None:
+    model = nn.Sequential(Linear(3, 4), RecurrentBlock(4, length=20))
+    decayed, free = layers.parameter_groups(model, 0.1)
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0)
+    assert [tuple(parameter.shape) for parameter in decayed["params"]] == [(4, 3)]
+    assert len(free["params"]) == 1 + 1 + 2  # bias, u, the norm's scale and shift
