@@ -2,12 +2,12 @@
 
 import difflib
 import importlib.resources
-import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 Count = Annotated[int, Field(ge=1)]
@@ -203,21 +203,7 @@ def load(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Config:
 
 def dump(config: Config) -> str:
     """Returns TOML text that `load` reads as an equal configuration."""
-    table = config.model_dump(exclude_none=True)
-    sections = {key: value for key, value in table.items() if isinstance(value, dict)}
-    lines = [f"{key} = {_toml(value)}" for key, value in table.items() if key not in sections]
-    for name, section in sections.items():
-        lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in section.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, float):
-        return repr(value)
-    # JSON's integers, booleans and escapes are TOML's too; DEL alone must be escaped in TOML only.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return tomli_w.dumps(config.model_dump(exclude_none=True))
 
 
 def _read(name_or_path: str | Path) -> tuple[str, str]:
@@ -228,7 +214,7 @@ def _read(name_or_path: str | Path) -> tuple[str, str]:
         except OSError as error:
             raise ConfigError(f"{name}: {error.strerror}") from None
         except UnicodeDecodeError as error:
-            raise ConfigError(f"{name}: expected UTF-8 text, found byte {error.start} to be none") from None
+            raise ConfigError(f"{name}: expected UTF-8 text, but byte {error.start} is none") from None
     if name not in names():
         near = difflib.get_close_matches(name, names(), 1)
         hint = (
@@ -244,7 +230,7 @@ def _value(text: str) -> Any:
         table = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
-    return table["value"]
+    return table["value"] if len(table) == 1 else text
 
 
 def _set(table: dict[str, Any], path: list[str], value: Any) -> None:
@@ -318,9 +304,9 @@ def _expected(schema: Mapping[str, Any]) -> str:
         choices = schema.get("enum", [schema.get("const")])
         return f"one of {', '.join(map(repr, choices))}" if len(choices) > 1 else repr(choices[0])
     if schema.get("type") == "array":
-        return f"a list with each element {_expected(schema['items'])}"
+        return f"a non-empty list, each element {_expected(schema['items'])}"
     words = {"integer": "an integer", "number": "a number", "boolean": "true or false", "string": "text"}
     words["null"] = "none"
     limits = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
-    text = " and ".join(f"{sign} {schema[name]:g}" for name, sign in limits.items() if name in schema)
+    text = " and ".join(f"{sign} {schema[name]:.10g}" for name, sign in limits.items() if name in schema)
     return f"{words.get(schema.get('type', ''), 'a table')} {text}".strip()

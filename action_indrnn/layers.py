@@ -1,7 +1,7 @@
 """The layers of an IndRNN network: the bounded recurrence, and what stands between two of them.
 
 Shapes: `T` frames, `B` clips in a batch, `H` units; sequences are time-major (T, B, H), states (B, H).
-Sources: P1 = Li et al., CVPR 2018; P2 = Li et al., arXiv 1910.06251; both with Sunnydreamrain/IndRNN_pytorch.
+Source: Li et al., CVPR 2018, eq. 4 for the bounds, and arXiv 1910.06251; values as in Sunnydreamrain/IndRNN_pytorch.
 """
 
 from typing import Any, Literal
@@ -16,12 +16,12 @@ Norm = Literal["after", "before"]
 
 
 def u_bound(length: int, magnification: float) -> float:
-    """Returns the largest |u|: a gradient grows at most `magnification` times in `length` steps (P2, 3.2)."""
+    """Returns the largest |u|: a gradient grows at most `magnification` times in `length` steps."""
     return float(magnification ** (1 / length))
 
 
 def u_low(length: int, magnification: float) -> float:
-    """Returns the smallest |u| that keeps 1 / `magnification` of a state over `length` steps (P1, 3.1)."""
+    """Returns the smallest |u| that keeps 1 / `magnification` of a state over `length` steps."""
     return float(magnification ** (-1 / length))
 
 
@@ -29,7 +29,7 @@ class IndRNN(nn.Module):
     """The recurrence h_t = act(x_t + u * h_{t-1}) with one trained weight `u` for each unit.
 
     Initially u ~ U(0, bound), so units forget at many speeds; in the last layer of a network that answers
-    from the last step u ~ U(low, bound), so the whole clip is remembered (P2, 3.3).
+    from the last step u ~ U(low, bound), so the whole clip is remembered.
 
     Args:
         units: number of units H.
@@ -133,7 +133,7 @@ class DropoutOverTime(nn.Module):
 
 
 class RecurrentBlock(nn.Module):
-    """An IndRNN with batch normalisation after or before it (P2's IRB), then dropout.
+    """An IndRNN with batch normalisation after or before it (the paper's IRB), then dropout.
 
     Args:
         units: number of units H.
@@ -160,7 +160,7 @@ class RecurrentBlock(nn.Module):
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Returns optimiser groups: the weights of linear layers decay, u, biases and norms do not (P2, 5)."""
+    """Returns optimiser groups: the weights of linear layers decay, u, biases and norms do not."""
     decayed = {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)}
     parameters = list(model.parameters())
     return [

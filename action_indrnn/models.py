@@ -1,7 +1,7 @@
 """The plain, residual and densely connected IndRNN classifiers.
 
 Shapes: `T` frames, `B` clips in a batch, `F` features, `H` units, `K` classes; sequences are time-major.
-Source: Li et al., arXiv 1910.06251, section 4, as in Sunnydreamrain/IndRNN_pytorch.
+Source: Li et al., arXiv 1910.06251, as in Sunnydreamrain/IndRNN_pytorch.
 """
 
 from collections.abc import Callable, Iterator

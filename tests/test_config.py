@@ -3,6 +3,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from action_indrnn import config
 from action_indrnn.config import ConfigError, load
@@ -13,6 +15,35 @@ def test_shipped_configurations_load_and_survive_a_round_trip(name: str, tmp_pat
     shipped = load(name)
     (tmp_path / "again.toml").write_text(config.dump(shipped), encoding="utf-8")
     assert load(tmp_path / "again.toml") == shipped
+
+
+@given(
+    title=st.text(),
+    blocks=st.lists(st.integers(1, 10**9), min_size=1),
+    rate=st.floats(0, exclude_min=True, allow_infinity=False),
+    epochs=st.none() | st.integers(1),
+)
+def test_any_values_survive_a_round_trip(
+    title: str, blocks: list[int], rate: float, epochs: int | None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    written = config.Config(
+        title=title,
+        model=config.Dense(blocks=tuple(blocks)),
+        train=config.Train(learning_rate=rate, max_epochs=epochs),
+        published=config.Published(source=title, xsub=50),
+    )
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    path.write_bytes(config.dump(written).encode())
+    assert load(path) == written
+
+
+@pytest.mark.parametrize("blocks", ["[]", "[2, 0]", "[2.0]", "'8'"])
+def test_a_wrong_list_is_one_problem(blocks: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load("dense", [f"model.blocks={blocks}"])
+    expected = "override model.blocks: expected a non-empty list, each element an integer >= 1, found "
+    assert str(error.value).startswith(expected)
+    assert "\n" not in str(error.value)
 
 
 def test_published_settings() -> None:
@@ -59,6 +90,8 @@ def test_overrides() -> None:
         ("train.batch=true", "expected an integer >= 1, found True"),
         ("train.learning_rate=nan", "override train.learning_rate: expected a number > 0"),
         ("model.dropout=1.0", "override model.dropout: expected a number >= 0 and < 1, found 1.0"),
+        ("train.seed=-1", "expected an integer >= 0 and < 4294967296, found -1"),
+        ("train.batch=1\nx=2", r"expected an integer >= 1, found '1\nx=2'"),
         ("model.norm=none", "expected one of 'after', 'before', found 'none'"),
         ("model.kind=lstm", "expected one of 'plain', 'residual', 'dense', found 'lstm'"),
         ("train=3", "override train: expected"),

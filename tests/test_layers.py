@@ -91,6 +91,27 @@ def test_norm_stands_where_it_is_told(norm) -> None:
         torch.testing.assert_close(h, y[-1])
 
 
+def test_the_recurrence_keeps_the_precision_of_u_under_autocast() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(Linear(3, 4), IndRNN(4, length=20))
+    with torch.autocast("cpu", torch.bfloat16):
+        h, _ = model(torch.randn(5, 2, 3))
+    assert h.dtype == torch.float32
+    h.sum().backward()
+    assert model[1].u.grad.dtype == torch.float32
+
+
+def test_batch_norm_still_runs_over_time_once_made_synchronous() -> None:
+    torch.manual_seed(0)
+    norm = BatchNormOverTime(3)
+    norm(torch.randn(7, 5, 3) + 2)
+    x = torch.randn(7, 5, 3)
+    expected = norm.eval()(x)
+    converted = nn.SyncBatchNorm.convert_sync_batchnorm(norm)
+    assert isinstance(converted.norm, nn.SyncBatchNorm)
+    torch.testing.assert_close(converted.eval()(x), expected)
+
+
 def test_only_the_weights_of_linear_layers_decay() -> None:
     model = nn.Sequential(Linear(3, 4), RecurrentBlock(4, length=20))
     decayed, free = layers.parameter_groups(model, 0.1)
