@@ -1,7 +1,7 @@
 """The layers of an IndRNN network: the bounded recurrence, and what stands between two of them.
 
 Shapes: `T` frames, `B` clips in a batch, `H` units; sequences are time-major (T, B, H), states (B, H).
-Source: Li et al., CVPR 2018, eq. 4 for the bounds, and arXiv 1910.06251; values as in Sunnydreamrain/IndRNN_pytorch.
+Source: Li et al., CVPR 2018 (eq. 4 for the bounds) and arXiv 1910.06251, as in Sunnydreamrain/IndRNN_pytorch.
 """
 
 from typing import Any, Literal

@@ -1,0 +1,81 @@
+"""The house's layers: who may import whom."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = {"action_indrnn": "action_indrnn", "kernels": "action_indrnn.kernels"} | {
+    name: f"action_indrnn.{name}" for name in ("data_prep", "configs")
+}
+# A module may import from its own floor and from those below it. The order of the floors, the top first:
+FLOORS = [
+    {"__main__"},
+    {"cli"},
+    {"demo"},
+    {"training", "recognizer"},
+    {"evaluation", "checkpoint"},
+    {"dataset", "models", "schedule"},
+    {"layers", "config"},
+    {"kernels", "data_prep", "configs"},
+]
+ALLOWED = {
+    "kernels": {"torch", "numpy"},
+    "data_prep": {"numpy", "scipy", "pandas", "tqdm", "tomli_w"},
+    "configs": set(),
+    "action_indrnn": {"torch", "numpy", "pandas", "tqdm", "typer", "pydantic", "safetensors", "tomli_w"},
+}
+FILES = sorted(path for folder in PACKAGES for path in (ROOT / folder).glob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Full names of all modules that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names if node.module and node.module.startswith("action_indrnn") else {node.module or ""}
+    return found
+
+
+def floor(name: str) -> int:
+    (level,) = [level for level, rooms in enumerate(FLOORS) if name in rooms]
+    return level
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_nothing_points_up(path: Path) -> None:
+    package = path.parent.name
+    here = path.stem if package == "action_indrnn" else package
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] != "action_indrnn":
+            if parts[0] not in sys.stdlib_module_names:
+                assert parts[0] in ALLOWED[package], f"{path}: imports {name}"
+            continue
+        if parts[1] in ("__version__", here):  # a folder is one floor
+            continue
+        assert here != "__init__", f"{path}: imports {name}; the package's head imports nothing"
+        assert floor(parts[1]) > floor(here), f"{path}: imports {name} from its own floor or above"
+
+
+def test_every_file_has_its_floor() -> None:
+    modules = {path.stem for path in (ROOT / "action_indrnn").glob("*.py")} - {"__init__"}
+    assert modules | {"kernels", "data_prep", "configs"} == set.union(*FLOORS)
+
+
+@pytest.mark.parametrize("module", ["preprocess", "archive", "made", "catalogue"])
+def test_data_prep_loads_no_torch(module: str) -> None:
+    program = f"import sys, action_indrnn.data_prep.{module}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_only_the_front_door_has_an_autograd_function() -> None:
+    holders = [path.name for path in FILES if "autograd.Function" in path.read_text(encoding="utf-8")]
+    assert holders == ["recurrence.py"]
