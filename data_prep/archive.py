@@ -16,7 +16,6 @@ whole.
 import csv
 import io
 import os
-import shutil
 import tomllib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -32,6 +31,7 @@ from numpy.typing import NDArray
 
 from action_indrnn.data_prep.bodies import Dropped
 from action_indrnn.data_prep.clip import Clip, Floats
+from action_indrnn.data_prep.folders import NewFolder
 
 FORMAT = 1
 FILES = ("joints.npy", "index.csv", "skipped.csv", "dropped.csv", "meta.toml")
@@ -46,21 +46,12 @@ class Writer:
     """
 
     def __init__(self, out: Path, joint_shape: tuple[int, int], *, overwrite: bool = False) -> None:
-        self.out = out
+        self.folder = NewFolder(out, replace="meta.toml" if overwrite else "")
         self.joint_shape = joint_shape
-        out.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(out)
-        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-            if not overwrite:
-                raise ValueError(f"{out}: expected a new folder, found one that is not empty")
-            if not (out / "meta.toml").is_file():
-                raise ValueError(f"{out}: expected a prepared set to overwrite, found something else")
-        self.partial = out.with_name(f"{out.name}.partial-{os.getpid()}")
-        self.partial.mkdir()
         self.clips = 0
         self.rows = 0
         self.skipped = 0
-        self._joints: IO[bytes] = (self.partial / "joints.npy").open("wb")
+        self._joints: IO[bytes] = (self.folder.path / "joints.npy").open("wb")
         self._header = len(self._joints_header())
         self._joints.write(self._joints_header())
         self._tables: list[IO[str]] = []
@@ -69,7 +60,7 @@ class Writer:
         self._dropped = self._table("dropped.csv", ("name", "body", "frames", "reason"))
 
     def _table(self, name: str, columns: Iterable[str]) -> Any:
-        file = (self.partial / name).open("w", encoding="utf-8", newline="")
+        file = (self.folder.path / name).open("w", encoding="utf-8", newline="")
         self._tables.append(file)
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
@@ -115,16 +106,11 @@ class Writer:
             raise RuntimeError(f"expected a header of {self._header} bytes, found {len(header)}")
         self._joints.seek(0)
         self._joints.write(header)
-        (self.partial / "meta.toml").write_text(tomli_w.dumps({"format": FORMAT, **meta}), encoding="utf-8")
+        (self.folder.path / "meta.toml").write_text(
+            tomli_w.dumps({"format": FORMAT, **meta}), encoding="utf-8"
+        )
         self._close(sync=True)
-        if self.out.exists():
-            old = self.out.with_name(f"{self.out.name}.old-{os.getpid()}")
-            self.out.rename(old)
-            self.partial.rename(self.out)
-            shutil.rmtree(old)
-        else:
-            self.partial.rename(self.out)
-        _sync(self.out.parent)
+        self.folder.finish()
 
     def _close(self, *, sync: bool) -> None:
         files: list[IO[Any]] = [self._joints, *self._tables]
@@ -133,8 +119,6 @@ class Writer:
                 file.flush()
                 os.fsync(file.fileno())
             file.close()
-        if sync:
-            _sync(self.partial)
 
     def __enter__(self) -> Self:
         return self
@@ -142,41 +126,9 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.partial.exists():
-            with suppress(OSError):  # a full disk refuses the last buffers; what counts is the first error
-                self._close(sync=False)
-            shutil.rmtree(self.partial)
-
-
-def _sync(folder: Path) -> None:
-    """Make a folder's entries durable, where the system knows how to."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _remove_leftovers(out: Path) -> None:
-    """Remove what killed runs left beside `out`; bring back a set that was killed while being replaced."""
-    for leftover in out.parent.glob(f"{out.name}.*-*"):
-        kind, _, process = leftover.name.removeprefix(f"{out.name}.").partition("-")
-        if kind in ("partial", "old") and process.isdigit() and not _runs(int(process)):
-            if kind == "old" and not out.exists():
-                leftover.rename(out)
-            else:
-                shutil.rmtree(leftover)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        with suppress(OSError):  # a full disk refuses the last buffers; what counts is the first error
+            self._close(sync=False)
+        self.folder.__exit__(kind, error, trace)
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,16 @@ naming (setup, camera, performer, replication, action) are NTU's. Shapes: `T` fr
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
+from action_indrnn.data_prep import pool
+from action_indrnn.data_prep.folders import NewFolder
 from action_indrnn.data_prep.made_motion import (
     CLASSES,
     FRAME_RATE,
@@ -189,12 +189,10 @@ def names(subjects: int = 10, replications: int = 2) -> list[Name]:
 
 
 def _write_some(some: list[Name], out: Path, seed: int) -> int:
-    """Writes these clips, each under another name until it is whole; the count."""
+    """Writes these clips; the count."""
     for numbers in some:
         made = clip(*numbers, seed=seed)
-        unfinished = out / f".{made.name}.part"
-        unfinished.write_bytes(to_text(made))
-        unfinished.replace(out / f"{made.name}.skeleton")
+        (out / f"{made.name}.skeleton").write_bytes(to_text(made))
     return len(some)
 
 
@@ -204,45 +202,31 @@ def write(
     subjects: int = 10,
     replications: int = 2,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
-    workers: int | None = None,
+    workers: int = 0,
 ) -> int:
-    """Writes a made set into the folder `out`, which is created if need be; the number of clips.
+    """Writes a made set into the folder `out`; the number of clips.
 
     Args:
-        out: a folder that holds no `.skeleton` file yet.
+        out: a new folder; it appears when all clips are in it.
         subjects: performers, 1 to this number.
         replications: 1 or 2.
         seed: another seed is another set of people and performances.
-        progress: called with (clips written, clips in all) after every few clips.
-        workers: processes, by default one a core; 1 stays in this process.
+        workers: processes; 0 for one a core, 1 to stay in this process.
 
     Raises:
-        ValueError: `out` is no folder or already holds clips, or a number is out of range.
+        ValueError: `out` is taken, or a number is out of range.
     """
     if not (1 <= subjects <= 999 and 1 <= replications <= 2):
         raise ValueError(
             f"expected 1 to 999 subjects and 1 or 2 replications, found {subjects} and {replications}"
         )
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out}: expected a folder, found a file")
-    if out.is_dir() and any(out.glob("*.skeleton")):
-        raise ValueError(f"{out}: expected a folder without .skeleton files, found some")
-    out.mkdir(parents=True, exist_ok=True)
     everything = names(subjects, replications)
     chunks = [everything[first : first + _CHUNK] for first in range(0, len(everything), _CHUNK)]
-    workers = min(workers or os.cpu_count() or 1, len(chunks))
-    task = partial(_write_some, out=out, seed=seed)
-    done = 0
-    if workers == 1:
-        for count in map(task, chunks):
-            done += count
-            if progress:
-                progress(done, len(everything))
-        return done
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for count in pool.map(task, chunks):
-            done += count
-            if progress:
-                progress(done, len(everything))
-    return done
+    processes = min(workers or pool.cores(), len(chunks))
+    with NewFolder(out) as folder:
+        task = partial(_write_some, out=folder.path, seed=seed)
+        with tqdm(total=len(everything), desc="make-data", unit=" clips", disable=None) as bar:
+            for count in pool.ordered_map(task, chunks, processes):
+                bar.update(count)
+        folder.finish()
+    return len(everything)

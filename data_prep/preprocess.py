@@ -1,18 +1,15 @@
 """Raw recordings to a prepared set, in several processes, with bounded memory."""
 
-import multiprocessing
-import os
-import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
 
 from action_indrnn import __version__
-from action_indrnn.data_prep import archive, bodies, layout, ntu, skeleton_file, sources
+from action_indrnn.data_prep import archive, bodies, layout, ntu, pool, skeleton_file, sources
 from action_indrnn.data_prep.bodies import Dropped
 from action_indrnn.data_prep.catalogue import DataSet
 from action_indrnn.data_prep.clip import Clip, ClipError
@@ -159,29 +156,11 @@ def _meta(
 
 
 def _outcomes(wanted: list[Source], data_set: DataSet, view: View, workers: int) -> Iterator[_Outcome]:
-    """The outcome of each source, in order; at most two chunks a process are under way."""
+    """The outcome of each source, in order."""
     chunks = [wanted[at : at + CHUNK] for at in range(0, len(wanted), CHUNK)]
-    workers = min(workers or _cores(), len(chunks))
-    if workers < 2 or len(wanted) < POOL_FROM:
-        for chunk in chunks:
-            yield from _prepare_all(chunk, data_set.layout, view)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
-        under_way: deque[Future[list[_Outcome]]] = deque()
-        try:
-            for chunk in chunks:
-                if len(under_way) == 2 * workers:
-                    yield from under_way.popleft().result()
-                under_way.append(pool.submit(_prepare_all, chunk, data_set.layout, view))
-            while under_way:
-                yield from under_way.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    processes = 1 if len(wanted) < POOL_FROM else min(workers or pool.cores(), len(chunks))
+    work = partial(_prepare_all, layout_name=data_set.layout, view=view)
+    return chain.from_iterable(pool.ordered_map(work, chunks, processes))
 
 
 def _prepare_all(chunk: list[Source], layout_name: str, view: View) -> list[_Outcome]:
@@ -197,16 +176,3 @@ def _prepare_all(chunk: list[Source], layout_name: str, view: View) -> list[_Out
         except OSError as error:
             outcomes.append(_Skipped(f"{source}: cannot be read: {error.strerror}"))
     return outcomes
-
-
-def _end_with_parent() -> None:
-    """Let this process end when its parent is killed: an idle pool process would wait for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        raise RuntimeError("expected to run in a pool's process")
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

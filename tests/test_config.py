@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from action_indrnn import config
 from action_indrnn.config import ConfigError, load
@@ -89,6 +90,7 @@ def test_overrides() -> None:
         ("train.batch=0", "expected an integer >= 1, found 0"),
         ("train.batch=true", "expected an integer >= 1, found True"),
         ("train.learning_rate=nan", "override train.learning_rate: expected a number > 0"),
+        ("train.learning_rate=inf", "override train.learning_rate: expected a number > 0, found inf"),
         ("model.dropout=1.0", "override model.dropout: expected a number >= 0 and < 1, found 1.0"),
         ("train.seed=-1", "expected an integer >= 0 and < 4294967296, found -1"),
         ("train.batch=1\nx=2", r"expected an integer >= 1, found '1\nx=2'"),
@@ -133,6 +135,11 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load(path)
     with pytest.raises(ConfigError, match="residul: unknown configuration; did you mean 'residual'"):
         load("residul")
+
+
+def test_a_configuration_does_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        load("demo").train.batch = 3
 
 
 def test_loads_no_torch() -> None:

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from action_indrnn.kernels import ACTIVATIONS, KERNELS, indrnn
+from action_indrnn.kernels import ACTIVATIONS, KERNELS, indrnn, reference
 
 BACKENDS = ["auto", *KERNELS]
 
@@ -130,6 +131,24 @@ def test_what_does_not_fit_is_named(message: str, change: dict[str, object]) -> 
     arguments = {"x": torch.zeros(4, 2, 3), "u": torch.zeros(3), "h0": torch.zeros(2, 3), **change}
     with pytest.raises(ValueError, match=message):
         indrnn(**arguments)
+
+
+def test_the_named_kernel_runs_and_second_derivatives_need_none_of_its_own(monkeypatch) -> None:
+    calls = []
+
+    def forward(*arguments):
+        calls.append("forward")
+        return reference.forward(*arguments)
+
+    def backward(*arguments):
+        calls.append("backward")
+        return tuple(gradient.detach() for gradient in reference.backward(*arguments))
+
+    monkeypatch.setitem(KERNELS, "made", SimpleNamespace(forward=forward, backward=backward))
+    values = inputs(3, 2, 4)
+    indrnn(*values, backend="made")[0].sum().backward()
+    assert calls == ["forward", "backward"]
+    assert torch.autograd.gradgradcheck(lambda *v: indrnn(*v, activation="tanh", backend="made"), values)
 
 
 def test_importing_asks_for_no_device() -> None:

@@ -66,6 +66,38 @@ def test_the_last_layer_starts_near_one_and_only_it(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", SMALL)
+def test_settings_reach_every_recurrence(kind: str) -> None:
+    told = {"norm": "before", "activation": "tanh", "length": 7, "magnification": 2.0, "bounded": False}
+    model = build(SMALL[kind].model_copy(update=told), 5, 3)
+    blocks = [module for module in model.modules() if isinstance(module, layers.RecurrentBlock)]
+    assert len(blocks) == len(list(model.recurrences()))
+    for block in blocks:
+        assert block.norm_first
+        assert block.indrnn.activation == "tanh"
+        assert block.indrnn.bound == pytest.approx(2 ** (1 / 7))
+        assert not block.indrnn.bounded
+
+
+def test_every_dropout_stands_in_its_place() -> None:
+    def of(kind: type[Plain | Residual | Dense], **settings: object) -> list[float]:
+        modules = build(kind(**settings), 5, 3).modules()
+        return [module.p for module in modules if isinstance(module, layers.DropoutOverTime)]
+
+    assert of(Plain, layers=3, dropout=0.2) == [0.2] * 3
+    assert of(Residual, blocks=2, dropout=0.2) == [0.2] * 5
+    places = {"dropout_first": 0.1, "dropout_bottleneck": 0.2, "dropout": 0.3}
+    places |= {"dropout_transition": 0.4, "dropout_last": 0.6}
+    assert of(Dense, growth_rate=3, blocks=[2, 1], **places) == [0.1, 0.2, 0.3, 0.2, 0.3, 0.4, 0.2, 0.3, 0.6]
+
+
+def test_the_classifier_starts_as_published() -> None:
+    torch.manual_seed(0)
+    classifier = build(Plain(layers=1), classes=400).classifier
+    assert classifier.weight.std().item() == pytest.approx((2 / 512) ** 0.5, rel=0.01)
+    assert not classifier.bias.any()
+
+
+@pytest.mark.parametrize("kind", SMALL)
 def test_the_state_s_order_is_the_layers_order(kind: str) -> None:
     model = build(SMALL[kind], 5, 3)
     _, state = model(torch.randn(4, 2, 5))

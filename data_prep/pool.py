@@ -1,0 +1,71 @@
+"""Work on several cores: results in order, bounded memory, no orphans, no traceback on Ctrl-C."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def ordered_map(work: Callable[[Task], Result], tasks: Sequence[Task], processes: int) -> Iterator[Result]:
+    """The result of each task, in order; at most two tasks a process are under way.
+
+    Args:
+        work: a function that can be pickled, or a `functools.partial` of one.
+        tasks: its arguments; each should be worth some milliseconds.
+        processes: 1 works in this process.
+    """
+    if processes < 2:
+        yield from map(work, tasks)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent) as pool:
+        under_way: deque[Future[Result]] = deque()
+        try:
+            for task in tasks:
+                if len(under_way) == 2 * processes:
+                    yield under_way.popleft().result()
+                with _interrupts_ignored():  # the processes start with the first task and inherit this
+                    under_way.append(pool.submit(work, task))
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C, which reaches every process of a terminal: this one alone decides what it means."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _end_with_parent() -> None:
+    """Let this process end when its parent is killed: an idle pool process would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        raise RuntimeError("expected to run in a pool's process")
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
