@@ -10,8 +10,8 @@ from typing import Self
 class NewFolder:
     """A folder under a temporary name; `finish` renames it, leaving without that removes it.
 
-    What killed runs have left beside it is removed at the next try; a folder that was killed while it was being
-    replaced comes back.
+    What killed runs have left beside it is removed at the next try; a folder that was killed while it was
+    being replaced comes back.
 
     Attributes:
         path: where to write.

@@ -87,7 +87,7 @@ def test_what_stands_there_is_kept(tmp_path: Path) -> None:
         write(tmp_path / "set")
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.png").touch()
-    with pytest.raises(ValueError, match="expected a folder with meta.toml to overwrite, found none"):
+    with pytest.raises(ValueError, match=r"expected a folder with meta\.toml to overwrite, found none"):
         write(tmp_path / "photos", overwrite=True)
     with pytest.raises(KeyboardInterrupt), Writer(tmp_path / "set", (25, 3), overwrite=True) as writer:
         writer.add(clips()[0], COLUMNS, [])
