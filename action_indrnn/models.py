@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from action_indrnn.config import Dense, Model, Plain, Residual
+from action_indrnn.config import Config, Dense, Model, Plain, Residual
 from action_indrnn.layers import IndRNN, Linear, RecurrentBlock
 
 State = tuple[Tensor, ...]
@@ -214,12 +214,12 @@ class DenseIndRNN(Classifier):
         return x
 
 
-def build(config: Model, features: int = 150, classes: int = 60) -> Classifier:
-    """Returns the network that the `[model]` table of a configuration describes, with fresh weights."""
-    match config:
-        case Plain():
-            return PlainIndRNN(config, features, classes)
-        case Residual():
-            return ResidualIndRNN(config, features, classes)
-        case Dense():
-            return DenseIndRNN(config, features, classes)
+def build(config: Model | Config, features: int = 150, classes: int = 60) -> Classifier:
+    """Returns the network that a configuration, or its `[model]` table, describes, with fresh weights."""
+    match config.model if isinstance(config, Config) else config:
+        case Plain() as plain:
+            return PlainIndRNN(plain, features, classes)
+        case Residual() as residual:
+            return ResidualIndRNN(residual, features, classes)
+        case Dense() as dense:
+            return DenseIndRNN(dense, features, classes)

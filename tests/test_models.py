@@ -42,6 +42,10 @@ def test_networks_have_the_published_size(settings, features, classes, parameter
     assert len(list(model.recurrences())) == recurrences
 
 
+def test_a_whole_configuration_builds_its_network() -> None:
+    assert count(build(config.load("plain"))) == 1_430_588
+
+
 def test_dense_widths_are_the_published_ones() -> None:
     model = build(config.load("dense").model)
     widths = [module.in_features for module in model.modules() if isinstance(module, layers.Linear)]
