@@ -131,7 +131,7 @@ class Evaluate(Section):
 
     Attributes:
         passes: random samplings of every clip whose logits are summed.
-        batch: clips in a batch.
+        batch: samplings in a batch.
     """
 
     passes: Count = 20

@@ -45,7 +45,7 @@ def scores(
         numbers: (N,) which of them.
         frames: S, frames sampled in a pass.
         passes: random samplings of every clip.
-        batch: clips in a batch.
+        batch: samplings in a batch.
         seed: of the sampling.
         progress: what a progress bar is called; empty for none.
 
@@ -56,19 +56,15 @@ def scores(
     was_training = model.training
     model.eval()
     parts: list[NDArray[np.float32]] = []
-    starts = range(0, len(numbers), batch)
-    for start in tqdm(
-        starts, desc=progress, unit=" batches", disable=None if progress else True, leave=False
-    ):
-        some = numbers[start : start + batch]
-        uniform = clips.uniform(some, passes, frames, seed)  # (passes, B, S + 1)
-        per_pass = [
-            model(clips.batch(some, sample_frames(clips.length[some], frames, draws)).to(device))[0]
-            .cpu()
-            .numpy()
-            for draws in uniform
-        ]
-        parts.append(np.stack(per_pass))
+    count = max(1, batch // passes)  # clips at once, each in all its passes
+    starts = range(0, len(numbers), count)
+    hidden = None if progress else True
+    for start in tqdm(starts, desc=progress, unit=" batches", disable=hidden, leave=False):
+        some = numbers[start : start + count]
+        uniform = clips.uniform(some, passes, frames, seed).reshape(-1, frames + 1)  # (passes * B, S + 1)
+        each = np.tile(some, passes)
+        x = clips.batch(each, sample_frames(clips.length[each], frames, uniform))
+        parts.append(model(x.to(device))[0].cpu().numpy().reshape(passes, len(some), -1))
     model.train(was_training)
     logits = np.concatenate(parts, axis=1)
     wrong = np.flatnonzero(~np.isfinite(logits).all(axis=(0, 2)))
