@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from action_indrnn.data_prep import bodies, layout, skeleton_file
+from action_indrnn.data_prep import bodies, layout, made, skeleton_file
 from action_indrnn.data_prep.clip import ClipError
 
 from .conftest import person, skeleton_text
@@ -140,3 +140,29 @@ def test_nobody_at_all_is_an_error() -> None:
         ClipError, match=r"S001C001P001R001A001\.skeleton: expected a body, found none in 8 frames"
     ):
         choose({frame: [] for frame in range(8)})
+
+
+@pytest.mark.parametrize("action", [1, max(made.TWO_PERSON)])
+def test_the_made_people_are_found_among_drops_handovers_and_noise(action: int) -> None:
+    events = 0
+    for numbers in made.names(subjects=6):
+        if numbers[-1] != action:
+            continue
+        truth = made.clip(*numbers)
+        recording = skeleton_file.parse(made.to_text(truth), f"{truth.name}.skeleton")
+        clip, _ = bodies.choose(recording, NTU25)
+        assert len(clip.joints) == len(truth.actors), truth.name
+        expected = []
+        for actor in range(len(truth.actors)):
+            joints = np.zeros((truth.frame_count, 25, 3))
+            for body in truth.bodies:
+                if body.actor == actor:
+                    joints[body.frames] = body.joints
+            expected.append(joints)
+        order = (
+            [0] if len(expected) == 1 else np.argsort([abs(clip.joints[0] - one).max() for one in expected])
+        )
+        for found, actor in zip(clip.joints, order, strict=True):
+            np.testing.assert_allclose(found, expected[actor], atol=1e-5, err_msg=truth.name)
+        events += len(truth.bodies) != len(truth.actors)
+    assert events >= 2  # hand-overs and noise bodies do occur
