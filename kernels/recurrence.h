@@ -1,6 +1,7 @@
 // The arithmetic of h_t = act(x_t + u * h_{t-1}) and of its gradient: one source for g++, nvcc and NVRTC.
 //
-// S is what the state is kept in: float, or double on a CPU that is given double. Storage may be narrower.
+// S is what the state is kept in: float, or double on a CPU that is given double, or a vector of either for relu
+// and through. Storage may be narrower.
 // Everything here is about one unit of one sequence; no function reads or writes memory or calls a library.
 #pragma once
 
@@ -15,12 +16,12 @@ namespace indrnn {
 enum Activation { RELU = 0, TANH = 1, IDENTITY = 2 };
 
 // max(0, v) that hands a NaN on, as torch.relu does: a comparison with NaN is false.
-template <class S> INDRNN_FN S relu(S v) { return v < S(0) ? S(0) : v; }
+template <class S> INDRNN_FN S relu(S v) { return v < S{} ? S{} : v; }
 
 // The slope of the activation where its output is h; 0 at the kink.
 template <int ACTIVATION, class S> INDRNN_FN S through(S d, S h) {
-    if (ACTIVATION == RELU) return h > S(0) ? d : S(0);
-    if (ACTIVATION == TANH) return d * (S(1) - h * h);
+    if (ACTIVATION == RELU) return h > S{} ? d : S{};
+    if (ACTIVATION == TANH) return d * (1.0f - h * h);
     return d;
 }
 

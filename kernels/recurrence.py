@@ -17,14 +17,30 @@ ACTIVATIONS: tuple[str, ...] = get_args(Activation)
 class Kernel(Protocol):
     """What a module behind the front door offers; `kernels/reference.py` says what the two functions mean.
 
-    Arguments are checked already; they may be non-contiguous, and grad_h may be an expanded scalar.
+    Arguments are checked already; they may be non-contiguous, grad_h may be an expanded scalar, T and B may be 0.
+    `lengths` (B,), int64, is the number of steps of each sequence; with None all have T.
     """
 
-    def forward(self, x: Tensor, u: Tensor, h0: Tensor, activation: str) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        u: Tensor,
+        h0: Tensor,
+        activation: str,
+        lengths: Tensor | None = None,
+        reverse: bool = False,
+    ) -> Tensor:
         """Returns h (T, B, H)."""
 
     def backward(
-        self, grad_h: Tensor, h: Tensor, u: Tensor, h0: Tensor, activation: str
+        self,
+        grad_h: Tensor,
+        h: Tensor,
+        u: Tensor,
+        h0: Tensor,
+        activation: str,
+        lengths: Tensor | None = None,
+        reverse: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Returns (dx, du, dh0)."""
 
@@ -36,20 +52,34 @@ class _Recurrence(torch.autograd.Function):
     """The recurrence on a chosen kernel; keeps h, u and h0 for the gradient, never x."""
 
     @staticmethod
-    def forward(x: Tensor, u: Tensor, h0: Tensor, activation: str, kernel: Kernel) -> Tensor:
-        return kernel.forward(x, u, h0, activation)
+    def forward(
+        x: Tensor,
+        u: Tensor,
+        h0: Tensor,
+        lengths: Tensor | None,
+        activation: str,
+        reverse: bool,
+        kernel: Kernel,
+    ) -> Tensor:
+        return kernel.forward(x, u, h0, activation, lengths, reverse)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _, u, h0, ctx.activation, ctx.kernel = inputs
-        ctx.save_for_backward(output, u, h0)
+        _, u, h0, lengths, ctx.activation, ctx.reverse, ctx.kernel = inputs
+        ctx.save_for_backward(output, u, h0, lengths)
 
     @staticmethod
     def backward(ctx: Any, grad_h: Tensor) -> tuple[Tensor | None, ...]:
         # Gradients are recorded here only for a second derivative: plain torch operations can give one.
         kernel = reference if torch.is_grad_enabled() else ctx.kernel
-        h, u, h0 = ctx.saved_tensors
-        return *kernel.backward(grad_h, h, u, h0, ctx.activation), None, None
+        h, u, h0, lengths = ctx.saved_tensors
+        return (
+            *kernel.backward(grad_h, h, u, h0, ctx.activation, lengths, ctx.reverse),
+            None,
+            None,
+            None,
+            None,
+        )
 
 
 def indrnn(
@@ -58,6 +88,8 @@ def indrnn(
     h0: Tensor | None = None,
     *,
     activation: Activation = "relu",
+    lengths: Tensor | None = None,
+    reverse: bool = False,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """Returns all states h (T, B, H) of the recurrence h_t = act(x_t + u * h_{t-1}), and the last one (B, H).
@@ -66,17 +98,20 @@ def indrnn(
     computed for all steps beforehand. Gradients flow through both results, to any order.
 
     Args:
-        x: input term of every step, (T, B, H), T at least 1.
+        x: input term of every step, (T, B, H).
         u: recurrent weight of every unit, (H,).
         h0: state before the first step, (B, H); zeros if not given.
         activation: "relu", "tanh" or "identity".
+        lengths: steps of each sequence, (B,), int64, 0 to T; T if not given. Behind the end of a sequence h is
+            0 and x is not read; the last state is the one at its end, or h0 where the length is 0.
+        reverse: walk from the last step (of each sequence) to the first; the last state is that of step 0.
         backend: a name in `KERNELS`, or "auto" for the best one for these tensors.
 
     Raises:
-        ValueError: a shape, dtype, device, activation or backend that does not fit.
+        ValueError: a shape, dtype, device, activation, length or backend that does not fit.
     """
-    if x.ndim != 3 or x.shape[0] < 1:
-        raise ValueError(f"x: expected shape (T, B, H) with T >= 1, found {tuple(x.shape)}")
+    if x.ndim != 3:
+        raise ValueError(f"x: expected shape (T, B, H), found {tuple(x.shape)}")
     if not x.is_floating_point():
         raise ValueError(f"x: expected a floating dtype, found {x.dtype}")
     if h0 is None:
@@ -90,10 +125,34 @@ def indrnn(
             raise ValueError(f"{name}: expected dtype {x.dtype} of x, found {tensor.dtype}")
         if tensor.device != x.device:
             raise ValueError(f"{name}: expected device {x.device} of x, found {tensor.device}")
+    if lengths is not None:
+        _check_lengths(lengths, x)
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, found {activation!r}")
     if backend != "auto" and backend not in KERNELS:
         raise ValueError(f"backend: expected one of auto, {', '.join(KERNELS)}, found {backend!r}")
     kernel = reference if backend == "auto" else KERNELS[backend]
-    h: Tensor = _Recurrence.apply(x, u, h0, activation, kernel)  # type: ignore[no-untyped-call]
-    return h, h[-1]
+    h: Tensor = _Recurrence.apply(x, u, h0, lengths, activation, reverse, kernel)  # type: ignore[no-untyped-call]
+    return h, _last(h, h0, lengths, reverse)
+
+
+def _check_lengths(lengths: Tensor, x: Tensor) -> None:
+    """Raises ValueError where the lengths do not fit x. Their range is looked at on a CPU alone: no device waits."""
+    if lengths.shape != x.shape[1:2] or lengths.dtype != torch.int64 or lengths.device != x.device:
+        raise ValueError(
+            f"lengths: expected int64 of shape ({x.shape[1]},) on {x.device}, "
+            f"found {lengths.dtype} of shape {tuple(lengths.shape)} on {lengths.device}"
+        )
+    if lengths.is_cpu and lengths.numel() and not 0 <= int(lengths.min()) <= int(lengths.max()) <= len(x):
+        raise ValueError(f"lengths: expected 0 to {len(x)}, found {lengths.tolist()}")
+
+
+def _last(h: Tensor, h0: Tensor, lengths: Tensor | None, reverse: bool) -> Tensor:
+    """The state behind the last step of the walk, (B, H)."""
+    if not len(h):
+        return h0
+    if lengths is None:
+        return h[0] if reverse else h[-1]
+    end = torch.zeros_like(lengths) if reverse else (lengths - 1).clamp(min=0)
+    last = h.gather(0, end[None, :, None].expand(1, -1, h.shape[2]))[0]
+    return torch.where(lengths[:, None] > 0, last, h0)

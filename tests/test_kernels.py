@@ -114,8 +114,12 @@ def test_the_state_defaults_to_zeros_and_inference_keeps_no_graph() -> None:
 @pytest.mark.parametrize(
     ("message", "change"),
     {
-        r"x: expected shape \(T, B, H\) with T >= 1, found \(2, 3\)": {"x": torch.zeros(2, 3)},
-        r"with T >= 1, found \(0, 2, 3\)": {"x": torch.zeros(0, 2, 3)},
+        r"x: expected shape \(T, B, H\), found \(2, 3\)": {"x": torch.zeros(2, 3)},
+        r"lengths: expected 0 to 4, found \[5, 1\]": {"lengths": torch.tensor([5, 1])},
+        r"lengths: expected 0 to 4, found \[-1, 1\]": {"lengths": torch.tensor([-1, 1])},
+        r"lengths: expected int64 of shape \(2,\) on cpu, found torch.int32": {
+            "lengths": torch.ones(2, dtype=torch.int32)
+        },
         "x: expected a floating dtype, found torch.int64": {"x": torch.zeros(4, 2, 3, dtype=torch.int64)},
         r"u: expected shape \(3,\) for x \(4, 2, 3\), found \(2,\)": {"u": torch.zeros(2)},
         r"h0: expected shape \(2, 3\) for x \(4, 2, 3\), found \(1, 2, 3\)": {"h0": torch.zeros(1, 2, 3)},
