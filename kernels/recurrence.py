@@ -3,12 +3,13 @@
 Shapes: `T` frames, `B` clips in a batch, `H` units.
 """
 
+import os
 from typing import Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
 
-from action_indrnn.kernels import reference
+from action_indrnn.kernels import chunked, cpu, reference
 
 Activation = Literal["relu", "tanh", "identity"]
 ACTIVATIONS: tuple[str, ...] = get_args(Activation)
@@ -17,7 +18,7 @@ ACTIVATIONS: tuple[str, ...] = get_args(Activation)
 class Kernel(Protocol):
     """What a module behind the front door offers; `kernels/reference.py` says what the two functions mean.
 
-    Arguments are checked already; they may be non-contiguous, grad_h may be an expanded scalar, T and B may be 0.
+    Arguments are checked already. They may be non-contiguous, grad_h an expanded scalar, T and B may be 0.
     `lengths` (B,), int64, is the number of steps of each sequence; with None all have T.
     """
 
@@ -45,7 +46,11 @@ class Kernel(Protocol):
         """Returns (dx, du, dh0)."""
 
 
-KERNELS: dict[str, Kernel] = {"reference": reference}
+KERNELS: dict[str, Kernel] = {"reference": reference, "chunked": chunked}
+if cpu.available():
+    KERNELS["cpu"] = cpu
+
+FORCED = os.environ.get("ACTION_INDRNN_BACKEND", "auto")  # what "auto" means; read once, at import
 
 
 class _Recurrence(torch.autograd.Function):
@@ -56,16 +61,16 @@ class _Recurrence(torch.autograd.Function):
         x: Tensor,
         u: Tensor,
         h0: Tensor,
-        lengths: Tensor | None,
-        activation: str,
-        reverse: bool,
         kernel: Kernel,
+        activation: str,
+        lengths: Tensor | None,
+        reverse: bool,
     ) -> Tensor:
         return kernel.forward(x, u, h0, activation, lengths, reverse)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _, u, h0, lengths, ctx.activation, ctx.reverse, ctx.kernel = inputs
+        _, u, h0, ctx.kernel, ctx.activation, lengths, ctx.reverse = inputs
         ctx.save_for_backward(output, u, h0, lengths)
 
     @staticmethod
@@ -73,13 +78,8 @@ class _Recurrence(torch.autograd.Function):
         # Gradients are recorded here only for a second derivative: plain torch operations can give one.
         kernel = reference if torch.is_grad_enabled() else ctx.kernel
         h, u, h0, lengths = ctx.saved_tensors
-        return (
-            *kernel.backward(grad_h, h, u, h0, ctx.activation, lengths, ctx.reverse),
-            None,
-            None,
-            None,
-            None,
-        )
+        gradients = kernel.backward(grad_h, h, u, h0, ctx.activation, lengths, ctx.reverse)
+        return *gradients, None, None, None, None
 
 
 def indrnn(
@@ -102,10 +102,11 @@ def indrnn(
         u: recurrent weight of every unit, (H,).
         h0: state before the first step, (B, H); zeros if not given.
         activation: "relu", "tanh" or "identity".
-        lengths: steps of each sequence, (B,), int64, 0 to T; T if not given. Behind the end of a sequence h is
-            0 and x is not read; the last state is the one at its end, or h0 where the length is 0.
+        lengths: steps of each sequence, (B,), int64, 0 to T; T if not given. Behind the end of a sequence h
+            is 0 and x does not matter; the last state is the one at its end, or h0 where the length is 0.
         reverse: walk from the last step (of each sequence) to the first; the last state is that of step 0.
-        backend: a name in `KERNELS`, or "auto" for the best one for these tensors.
+        backend: a name in `KERNELS`, or "auto": the one in the environment variable ACTION_INDRNN_BACKEND,
+            else the best one for these tensors.
 
     Raises:
         ValueError: a shape, dtype, device, activation, length or backend that does not fit.
@@ -129,15 +130,49 @@ def indrnn(
         _check_lengths(lengths, x)
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, found {activation!r}")
-    if backend != "auto" and backend not in KERNELS:
-        raise ValueError(f"backend: expected one of auto, {', '.join(KERNELS)}, found {backend!r}")
-    kernel = reference if backend == "auto" else KERNELS[backend]
-    h: Tensor = _Recurrence.apply(x, u, h0, lengths, activation, reverse, kernel)  # type: ignore[no-untyped-call]
+    kernel = KERNELS[_choose(x, activation, backend)]
+    h: Tensor = _Recurrence.apply(x, u, h0, kernel, activation, lengths, reverse)  # type: ignore[no-untyped-call]
     return h, _last(h, h0, lengths, reverse)
 
 
+def backend(x: Tensor | None = None, activation: Activation = "relu") -> str:
+    """Returns which kernel `indrnn` takes for tensors like x, and why: "cpu: compiled CPU kernel, avx512".
+
+    Without x the answer is for a long float32 sequence on the CPU.
+
+    Raises:
+        ValueError: ACTION_INDRNN_BACKEND names no kernel.
+    """
+    if x is None:
+        x = torch.empty(chunked.WORTH_FROM, 1, 1)
+    name = _choose(x, activation, "auto")
+    if FORCED != "auto":
+        why = "the environment variable ACTION_INDRNN_BACKEND asks for it"
+    elif x.is_cpu and x.dtype in cpu.DTYPES:
+        why = cpu.reason()
+    else:
+        why = f"there is no compiled kernel for {x.dtype} on {x.device}"
+    return f"{name}: {why}"
+
+
+def _choose(x: Tensor, activation: str, backend: str) -> str:
+    """The name in `KERNELS` of the kernel to run."""
+    if backend == "auto":
+        backend = FORCED
+    if backend != "auto":
+        if backend not in KERNELS:
+            why = f": {cpu.reason()}" if backend == "cpu" else ""
+            raise ValueError(f"backend: expected one of auto, {', '.join(KERNELS)}, found {backend!r}{why}")
+        return backend
+    if x.is_cpu and x.dtype in cpu.DTYPES and "cpu" in KERNELS:
+        return "cpu"
+    if activation != "tanh" and len(x) >= chunked.WORTH_FROM:
+        return "chunked"
+    return "reference"
+
+
 def _check_lengths(lengths: Tensor, x: Tensor) -> None:
-    """Raises ValueError where the lengths do not fit x. Their range is looked at on a CPU alone: no device waits."""
+    """Raises ValueError where the lengths do not fit x; reads them on a CPU only, so no device waits."""
     if lengths.shape != x.shape[1:2] or lengths.dtype != torch.int64 or lengths.device != x.device:
         raise ValueError(
             f"lengths: expected int64 of shape ({x.shape[1]},) on {x.device}, "

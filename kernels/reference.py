@@ -13,9 +13,9 @@ def forward(
 ) -> Tensor:
     """Returns h (T, B, H) with h_t = act(x_t + u * h_{t-1}), the recurrence of Li et al. 2018, eq. 2.
 
-    In reverse, time is walked from the last step to the first: h_t = act(x_t + u * h_{t+1}). Behind the end of a
-    sequence h is 0, and the state is not touched. NaN passes through every activation, as it does through
-    torch.relu.
+    In reverse, time is walked from the last step to the first: h_t = act(x_t + u * h_{t+1}). Behind the end
+    of a sequence h is 0, and the state is not touched. NaN passes through every activation, as it does
+    through torch.relu.
     """
     if not len(x):
         return torch.empty_like(x)
@@ -46,8 +46,8 @@ def backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Returns the gradients (dx, du, dh0), given grad_h from above and the forward's own output h.
 
-    The slope follows from the output: relu' = [h > 0] (0 at the kink), tanh' = 1 - h^2. No operation works in
-    place, so autograd can differentiate the result once more. Behind the end of a sequence grad_h is not read.
+    The slope follows from the output: relu' = [h > 0] (0 at the kink), tanh' = 1 - h^2. No operation works
+    in place, so autograd can differentiate the result once more. Behind the end of a sequence grad_h is 0.
     """
     carry, steps = torch.zeros_like(h0), []
     if not len(h):
