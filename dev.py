@@ -4,7 +4,7 @@
     python3 dev.py test    pass the tests
     python3 dev.py lint    ruff and mypy
 
-The environment is set up once, and again only when pyproject.toml or constraints.txt changed or it is broken.
+The environment is set up once, and again only when what it is made from changed or it is broken.
 """
 
 import hashlib
@@ -64,14 +64,10 @@ def lint(arguments: list[str]) -> int:
 
 def set_up() -> None:
     """Make `.venv` ready; the mark is written last, so a broken installation is done again."""
-    mark = hashlib.sha256()
-    for part in (
-        str(ROOT),
-        sys.version,
-        (ROOT / "pyproject.toml").read_text(),
-        (ROOT / "constraints.txt").read_text(),
-    ):
-        mark.update(part.encode())
+    kernels = sorted(path for path in (ROOT / "kernels").iterdir() if path.suffix in (".cpp", ".h"))
+    mark = hashlib.sha256(f"{ROOT} {sys.version}".encode())
+    for path in (ROOT / "pyproject.toml", ROOT / "constraints.txt", ROOT / "setup.py", *kernels):
+        mark.update(path.read_bytes())
     if READY.is_file() and READY.read_text() == mark.hexdigest() and works():
         return
     print("setting up .venv (once; a minute or two) ...", flush=True)
