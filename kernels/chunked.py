@@ -2,8 +2,9 @@
 
 Time is cut into chunks that all walk at once. A chunk of ReLU steps is a clamped affine map of the state
 that goes into it (`Summary` in recurrence.h says why), so all states come in three steps: sum up every
-chunk, chain the summaries, walk every chunk once more from the state that goes into it. Backwards a chunk is a
-linear map. The slope u^L of a map is taken in float64: float32 powers would lose 12 times what the loop does.
+chunk, chain the summaries, walk every chunk once more from the state that goes into it. Backwards a chunk is
+a linear map. The slope u^L of a map is taken in float64: float32 powers would lose 12 times what the loop
+does.
 
 The loop of `reference` does what the maps cannot say: tanh, lengths, few steps, values that are not finite.
 
