@@ -46,7 +46,7 @@ class Writer:
     """
 
     def __init__(self, out: Path, joint_shape: tuple[int, int], *, overwrite: bool = False) -> None:
-        self.folder = NewFolder(out, replace="meta.toml" if overwrite else "")
+        self.folder = NewFolder(out, replace=FILES if overwrite else ())
         self.joint_shape = joint_shape
         self.clips = 0
         self.rows = 0
@@ -60,7 +60,7 @@ class Writer:
         self._dropped = self._table("dropped.csv", ("name", "body", "frames", "reason"))
 
     def _table(self, name: str, columns: Iterable[str]) -> Any:
-        file = (self.folder.path / name).open("w", encoding="utf-8", newline="")
+        file = (self.folder.path / name).open("w", encoding="utf-8", errors="backslashreplace", newline="")
         self._tables.append(file)
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)

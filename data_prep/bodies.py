@@ -23,7 +23,8 @@ NOISY_SHARE = 0.69754  # a body with this share of noisy frames is noise when th
 # Hand-over: the next id starts where a person could have got to from where the last one ended.
 HANDOVER_GAP = 60  # frames, two seconds
 HANDOVER_DISTANCE = 0.3  # metres, for the jump between two fits of one person
-HANDOVER_SPEED = 3.0 / 30  # metres a frame, a run
+HANDOVER_SPEED = 1.0 / 30  # metres a frame, a walk
+HANDOVER_WALK = 10  # frames; over a longer gap nobody is taken to have walked on
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ def choose(recording: Recording, layout: Layout) -> tuple[Clip, list[Dropped]]:
     if not bodies:
         raise ClipError(f"{recording.source}: expected a body, found none in {recording.frame_count} frames")
     dropped: list[Dropped] = []
+    bodies = _join(bodies, layout.centre)  # first: who lies under a second id stood under the first
     bodies = _drop(bodies, _is_wide, "spread like no person", dropped)
-    bodies = _join(bodies, layout.centre)
     bodies = _drop(bodies, _is_short, f"seen in {SHORT} frames or fewer", dropped)
     bodies.sort(key=lambda body: (-_motion(body), body.frames[0]))
     for body in bodies[MOST_ACTORS:]:
@@ -124,7 +125,8 @@ def _handover(first: _Body, then: _Body, centre: int) -> float:
     """Metres between the end of one body and the start of the next; infinite if it cannot be one person."""
     gap = int(then.frames[0] - first.frames[-1])
     distance = float(np.linalg.norm(then.joints[0, centre] - first.joints[-1, centre]))
-    if 0 < gap <= HANDOVER_GAP and distance <= HANDOVER_DISTANCE + HANDOVER_SPEED * gap:
+    reach = HANDOVER_DISTANCE + HANDOVER_SPEED * min(gap, HANDOVER_WALK)
+    if 0 < gap <= HANDOVER_GAP and distance <= reach:
         return distance
     return np.inf
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,17 +18,18 @@ class NewFolder:
         path: where to write.
     """
 
-    def __init__(self, out: Path, *, replace: str = "") -> None:
+    def __init__(self, out: Path, *, replace: Collection[str] = ()) -> None:
         """Make the temporary folder.
 
         Args:
             out: the final name; absent or an empty folder.
-            replace: a file name; a folder at `out` that holds it is replaced in the end.
+            replace: file names; a folder at `out` that holds these and nothing else is replaced in the end.
 
         Raises:
             ValueError: `out` is taken.
         """
-        self.out = out
+        self.out = out = out.absolute()
+        self.replace = replace
         out.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(out)
         if out.exists() and not out.is_dir():
@@ -35,14 +37,19 @@ class NewFolder:
         if out.exists() and any(out.iterdir()):
             if not replace:
                 raise ValueError(f"{out}: expected a new folder, found one that is not empty")
-            if not (out / replace).is_file():
-                raise ValueError(f"{out}: expected a folder with {replace} to overwrite, found none")
+            found = {entry.name for entry in out.iterdir()}
+            if found != set(replace):
+                odd = ", ".join(sorted(found ^ set(replace))[:3])
+                expected = f"a folder of {', '.join(replace)} and nothing else to overwrite"
+                raise ValueError(f"{out}: expected {expected}; the difference is {odd}")
         self.path = out.with_name(f"{out.name}.partial-{os.getpid()}")
         self.path.mkdir()
 
     def finish(self) -> None:
         """Let the folder appear under its name."""
         _sync(self.path)
+        if self.out.exists() and any(self.out.iterdir()) and not self.replace:
+            raise ValueError(f"{self.out}: expected a new folder still, found one that another run has made")
         if self.out.exists():
             old = self.out.with_name(f"{self.out.name}.old-{os.getpid()}")
             self.out.rename(old)

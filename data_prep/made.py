@@ -8,6 +8,7 @@ naming (setup, camera, performer, replication, action) are NTU's. Shapes: `T` fr
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -225,8 +226,9 @@ def write(
     processes = min(workers or pool.cores(), len(chunks))
     with NewFolder(out) as folder:
         task = partial(_write_some, out=folder.path, seed=seed)
-        with tqdm(total=len(everything), desc="make-data", unit=" clips", disable=None) as bar:
-            for count in pool.ordered_map(task, chunks, processes):
+        bar = tqdm(total=len(everything), desc="make-data", unit=" clips", disable=None)
+        with bar, closing(pool.ordered_map(task, chunks, processes)) as counts:
+            for count in counts:
                 bar.update(count)
         folder.finish()
     return len(everything)

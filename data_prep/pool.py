@@ -5,8 +5,9 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -19,13 +20,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def ordered_map(work: Callable[[Task], Result], tasks: Sequence[Task], processes: int) -> Iterator[Result]:
+def ordered_map(work: Callable[[Task], Result], tasks: Sequence[Task], processes: int) -> Generator[Result]:
     """The result of each task, in order; at most two tasks a process are under way.
 
     Args:
         work: a function that can be pickled, or a `functools.partial` of one.
         tasks: its arguments; each should be worth some milliseconds.
         processes: 1 works in this process.
+
+    Raises:
+        OSError: a process of the pool was killed.
     """
     if processes < 2:
         yield from map(work, tasks)
@@ -41,8 +45,12 @@ def ordered_map(work: Callable[[Task], Result], tasks: Sequence[Task], processes
                     under_way.append(pool.submit(work, task))
             while under_way:
                 yield under_way.popleft().result()
+        except BrokenProcessPool as error:
+            raise OSError(
+                "a process was killed, perhaps for want of memory; fewer --workers may help"
+            ) from error
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager

@@ -116,6 +116,8 @@ def preprocess(
 
 def _reason_to_skip(source: Source, data_set: DataSet, seen: dict[str, Source]) -> str:
     """Why a recording is left out before it is read; empty if it is not."""
+    if source.problem:
+        return f"{source}: {source.problem}"
     try:
         data_set.check(ntu.parse_name(source.name))
     except ClipError as error:
@@ -174,5 +176,5 @@ def _prepare_all(chunk: list[Source], layout_name: str, view: View) -> list[_Out
         except ClipError as error:
             outcomes.append(_Skipped(str(error)))
         except OSError as error:
-            outcomes.append(_Skipped(f"{source}: cannot be read: {error.strerror}"))
+            outcomes.append(_Skipped(f"{source}: cannot be read: {error.strerror or error}"))
     return outcomes

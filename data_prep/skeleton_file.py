@@ -24,6 +24,8 @@ JOINTS = 25
 BODY_FIELDS = 10
 JOINT_FIELDS = 12
 COORDINATE_LIMIT = 100.0  # metres; the sensor sees about 8, so anything beyond is another unit or damage
+FRAME_LIMIT = 100_000  # an hour; NTU's longest clip has 300
+LONGEST_INTEGER = 20  # digits of the largest uint64, which a body id is
 SIZE_LIMIT = 64 * 2**20  # bytes; the longest NTU clip with four bodies has about 3 MB
 
 
@@ -120,6 +122,8 @@ class _Walk:
         self.frame_of_block: list[int] = []
         self.blocks: dict[int, list[int]] = {}
         self.frame_count = self.integer(0, "a frame count", least=1)
+        if self.frame_count > FRAME_LIMIT:
+            self.fail(0, f"a frame count up to {FRAME_LIMIT}", lines[0])
         at = 1
         for frame in range(self.frame_count):
             body_count = self.integer(at, f"the body count of frame {frame + 1} of {self.frame_count}")
@@ -162,7 +166,7 @@ class _Walk:
         if at >= len(self.lines):
             self.fail(at, what, None)
         text = (self.lines[at] if field is None else field).strip()
-        if not text.isdigit() or int(text) < least:
+        if len(text) > LONGEST_INTEGER or not text.isdigit() or int(text) < least:
             self.fail(at, what, text)
         return int(text)
 
@@ -184,8 +188,8 @@ class _Walk:
             raise ClipError(
                 f"{self.source}:{len(self.lines)}: expected {expected}, found the end of the file"
             )
-        text = found[:60].decode("ascii", "backslashreplace") + ("..." if len(found) > 60 else "")
-        raise ClipError(f"{self.source}:{at + 1}: expected {expected}, found {text!r}")
+        text = repr(found[:60])[2:-1] + ("..." if len(found) > 60 else "")
+        raise ClipError(f"{self.source}:{at + 1}: expected {expected}, found '{text}'")
 
 
 def _coordinates(joint_lines: list[bytes], walk: _Walk) -> Floats:

@@ -1,8 +1,12 @@
 """Finds `.skeleton` recordings in files, folders and zip archives, and reads them where they lie."""
 
+import lzma
+import os
+import stat
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -20,15 +24,18 @@ class Source:
     Attributes:
         path: a `.skeleton` file, or the zip archive that holds it.
         member: the name inside the archive; empty for a plain file.
+        problem: why it cannot be read, where that is known before reading; such a source is found, not lost.
     """
 
     path: Path
     member: str = ""
+    problem: str = ""
 
     @property
     def name(self) -> str:
         """The recording's name without folder and suffix."""
-        return PurePosixPath(self.member or self.path.as_posix()).name.removesuffix(SUFFIX)
+        name = PurePosixPath(self.member or self.path.as_posix()).name
+        return name[: -len(SUFFIX)] if name.lower().endswith(SUFFIX) else name
 
     def __str__(self) -> str:
         return f"{self.path}/{self.member}" if self.member else str(self.path)
@@ -37,9 +44,11 @@ class Source:
         """The recording's bytes.
 
         Raises:
-            ClipError: too large, or damaged inside its archive.
+            ClipError: too large, damaged inside its archive, or of a known problem.
             OSError: cannot be read.
         """
+        if self.problem:
+            raise ClipError(f"{self}: {self.problem}")
         if not self.member:
             _check_size(self, self.path.stat().st_size)
             return self.path.read_bytes()
@@ -47,12 +56,9 @@ class Source:
         try:
             _check_size(self, archive.getinfo(self.member).file_size)
             return archive.read(self.member)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
             raise ClipError(f"{self}: damaged inside the archive: {error}") from error
-        except (
-            RuntimeError,
-            NotImplementedError,
-        ) as error:  # zipfile's errors for encryption and rare methods
+        except (RuntimeError, NotImplementedError) as error:  # zipfile's for encryption and rare methods
             raise ClipError(f"{self}: cannot be unpacked: {error}") from error
 
 
@@ -71,42 +77,67 @@ def find(paths: Iterable[str | Path]) -> list[Source]:
     """All recordings below the paths, sorted by name, then by place.
 
     A path is a `.skeleton` file, a zip archive (members under any folder), or a folder, which is searched
-    through all its subfolders for both.
+    through all its subfolders for both. What a folder holds but does not give, such as a damaged archive, is a
+    source with a problem.
 
     Raises:
-        ValueError: a path does not exist or holds no recording, a file is of neither kind, an archive is
-            damaged.
+        ValueError: a path does not exist or holds no recording, a file is of neither kind or damaged.
     """
     sources: dict[Source, None] = {}
     for given in paths:
         path = Path(given)
         if path.is_dir():
-            files = sorted(
-                file for file in path.rglob("*") if file.suffix in (SUFFIX, ".zip") and file.is_file()
-            )
-            found = [source for file in files for source in _in_file(file)]
+            found = list(_in_folder(path))
         elif not path.exists():
-            raise ValueError(
-                f"{path}: expected a {SUFFIX} file, a folder or a zip archive, found nothing there"
-            )
+            expected = f"a {SUFFIX} file, a folder or a zip archive"
+            raise ValueError(f"{path}: expected {expected}, found nothing there")
+        elif path.suffix.lower() == SUFFIX:
+            found = [Source(path)]
         else:
-            found = _in_file(path)
+            found = _in_archive(path)
         if not found:
             raise ValueError(f"{path}: expected {SUFFIX} recordings, found none")
         sources.update(dict.fromkeys(found))
     return sorted(sources, key=lambda source: (source.name, str(source)))
 
 
-def _in_file(path: Path) -> list[Source]:
-    if path.suffix == SUFFIX:
-        return [Source(path)]
+def _in_folder(folder: Path) -> Iterator[Source]:
+    failed: list[OSError] = []
+    for parent, folders, files in os.walk(folder, onerror=failed.append):
+        for name in files + [name for name in folders if name.lower().endswith(SUFFIX)]:
+            path = Path(parent, name)
+            suffix = path.suffix.lower()
+            if suffix == SUFFIX:
+                yield Source(path, problem=_problem(path))
+            elif suffix == ".zip":
+                try:
+                    yield from _in_archive(path)
+                except (ValueError, OSError) as error:
+                    yield Source(path, problem=str(error).removeprefix(f"{path}: "))
+    for error in failed:
+        yield Source(Path(error.filename), problem=f"cannot be read: {error.strerror}")
+
+
+def _problem(path: Path) -> str:
+    """Why a path of a recording's name holds none; empty if it may."""
     try:
-        members = _open(path).namelist()
-    except zipfile.BadZipFile as error:
+        return "" if stat.S_ISREG(path.stat().st_mode) else "expected a file, found a folder or a device"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _in_archive(path: Path) -> list[Source]:
+    try:
+        members = Counter(_open(path).namelist())
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: expected a {SUFFIX} file or a zip archive: {error}") from error
-    return [Source(path, member) for member in members if _is_recording(member)]
+    return [
+        Source(path, member, "" if count == 1 else f"expected the member once, found it {count} times")
+        for member, count in members.items()
+        if _is_recording(member)
+    ]
 
 
 def _is_recording(member: str) -> bool:
     twin = PurePosixPath(member).name.startswith("._")  # which Mac archives hold of every file
-    return member.endswith(SUFFIX) and not twin
+    return member.lower().endswith(SUFFIX) and not twin

@@ -87,7 +87,7 @@ def test_what_stands_there_is_kept(tmp_path: Path) -> None:
         write(tmp_path / "set")
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.png").touch()
-    with pytest.raises(ValueError, match=r"expected a folder with meta\.toml to overwrite, found none"):
+    with pytest.raises(ValueError, match=r"to overwrite; the difference is cat\.png, "):
         write(tmp_path / "photos", overwrite=True)
     with pytest.raises(KeyboardInterrupt), Writer(tmp_path / "set", (25, 3), overwrite=True) as writer:
         writer.add(clips()[0], COLUMNS, [])
@@ -98,10 +98,26 @@ def test_what_stands_there_is_kept(tmp_path: Path) -> None:
 
 def test_overwrite_replaces_a_set(tmp_path: Path) -> None:
     write(tmp_path / "set")
-    (tmp_path / "set" / "mark").touch()
+    (tmp_path / "set" / "raw").mkdir()
+    with pytest.raises(ValueError, match="nothing else to overwrite; the difference is raw"):
+        write(tmp_path / "set", overwrite=True)
+    (tmp_path / "set" / "raw").rmdir()
+    (tmp_path / "set" / "skipped.csv").write_text("old")
     write(tmp_path / "set", overwrite=True)
+    assert (tmp_path / "set" / "skipped.csv").read_text() != "old"
     assert names(tmp_path) == ["set"]
     assert names(tmp_path / "set") == sorted(archive.FILES)
+
+
+def test_two_runs_do_not_replace_each_other(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ValueError, match="found one that another run has made"),
+        Writer(tmp_path / "set", (25, 3)) as writer,
+    ):
+        (tmp_path / "set").mkdir()
+        (tmp_path / "set" / "theirs").touch()
+        writer.finish(META)
+    assert names(tmp_path / "set") == ["theirs"]
 
 
 def test_leftovers_of_killed_runs_go_and_a_set_killed_in_replacing_returns(tmp_path: Path) -> None:

@@ -93,15 +93,25 @@ def test_a_handed_over_id_is_joined(gap: int) -> None:
     np.testing.assert_array_equal(clip.joints[0, 59], np.float32(moving(59)))
 
 
+def test_who_lies_under_a_second_id_stood_under_the_first() -> None:
+    frames = {frame: [(ID, moving(frame))] for frame in range(35)}
+    for frame in range(35, 70):
+        lying = chair(frame)
+        frames[frame] = [(ID + 1, lying - lying[1] + moving(34)[1])]
+    clip, dropped = choose(frames)
+    assert (clip.present.sum(axis=1).tolist(), dropped) == ([70], [])
+
+
 def test_a_short_piece_of_a_handed_over_body_is_not_noise() -> None:
     frames = {frame: [(ID + (frame >= 20) + (frame >= 26), moving(frame))] for frame in range(50)}
     clip, dropped = choose(frames)
     assert (clip.joints.shape[0], clip.present.sum(), dropped) == (1, 50, [])
 
 
-def test_somebody_far_away_is_not_joined() -> None:
-    frames = {frame: [(ID, moving(frame))] for frame in range(30)}
-    frames |= {frame: [(ID + 1, moving(frame, x=2.0))] for frame in range(30, 60)}
+@pytest.mark.parametrize(("gap", "metres"), [(0, 0.5), (10, 0.9), (50, 1.1), (50, 3.0)])
+def test_somebody_at_another_place_is_not_joined(gap: int, metres: float) -> None:
+    frames = {frame: [(ID, person())] for frame in range(30)}
+    frames |= {frame: [(ID + 1, person(metres))] for frame in range(30 + gap, 60 + gap)}
     clip, _ = choose(frames)
     assert clip.present.sum(axis=1).tolist() == [30, 30]
 

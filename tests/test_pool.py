@@ -1,4 +1,5 @@
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,3 +39,8 @@ def test_ctrl_c_ends_all_processes_without_a_traceback_from_them(tmp_path: Path)
         [sys.executable, str(script)], capture_output=True, text=True, start_new_session=True, timeout=60
     )
     assert (found.returncode, found.stderr) == (7, "")
+
+
+def test_a_killed_process_is_one_line() -> None:
+    with pytest.raises(OSError, match="a process was killed"):
+        list(pool.ordered_map(os._exit, [1, 1, 1], 2))

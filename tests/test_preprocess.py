@@ -84,6 +84,15 @@ def test_bad_recordings_are_recorded_and_never_stop_the_run(tmp_path: Path) -> N
     assert "expected each clip once" in skipped["S001C001P001R001A001"]
 
 
+def test_a_name_that_is_no_text_is_recorded(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "S001C001P001R001A001.skeleton").write_bytes(skeleton_text([[(2**56, person())]]))
+    (raw / os.fsdecode(b"S001C001P001R001A0\xff1.skeleton")).write_bytes(b"")
+    assert preprocess.preprocess(MADE, [raw], tmp_path / "set").skipped == 1
+    assert r"A0\udcff1" in (tmp_path / "set" / "skipped.csv").read_text(encoding="utf-8")
+
+
 def test_no_usable_recording_is_an_error_that_tells_the_first_reason(tmp_path: Path) -> None:
     (tmp_path / "S001C001P001R001A001.skeleton").write_bytes(b"x")
     with pytest.raises(

@@ -106,6 +106,14 @@ DAMAGES = {
         lambda lines: field(lines, 36, 2, b"1e39"),
         "a.skeleton:37: expected a coordinate in metres",
     ),
+    "endless number": (
+        lambda lines: change(lines, 29, b"7" * 5000),
+        "a.skeleton:30: expected the body count",
+    ),
+    "endless frames": (
+        lambda lines: change(lines, 0, b"100001"),
+        "a.skeleton:1: expected a frame count up to",
+    ),
     "underscore": (lambda lines: field(lines, 36, 0, b"1_0"), "a.skeleton:37: expected numbers"),
     "NUL": (lambda lines: field(lines, 36, 0, b"\0"), "a.skeleton:37: expected a coordinate in metres"),
     "comma": (lambda lines: field(lines, 36, 0, b"0,5"), "a.skeleton:37: expected a coordinate in metres"),

@@ -1,3 +1,4 @@
+import re
 import zipfile
 from pathlib import Path
 
@@ -55,6 +56,40 @@ def test_unusable_paths_are_named(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=message) as error:
             sources.find([tmp_path / name])
         assert str(error.value).startswith(str(tmp_path / name))
+
+
+def test_what_a_folder_holds_but_does_not_give_is_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "UPPER.SKELETON").write_bytes(b"u")
+    (tmp_path / "folder.skeleton").mkdir()
+    (tmp_path / "loop.skeleton").symlink_to("loop.skeleton")
+    (tmp_path / "gone.skeleton").symlink_to("nowhere")
+    (tmp_path / "bad.zip").write_bytes(b"PK no archive")
+    path = make_zip(tmp_path / "twice.zip", {"A.skeleton": b"a"})
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("A.skeleton", b"b")
+    found = {source.name: source for source in sources.find([tmp_path])}
+    assert found["UPPER"].read() == b"u"
+    for name, problem in {
+        "folder": "expected a file, found a folder",
+        "loop": "cannot be read: ",
+        "gone": "cannot be read: No such file",
+        "bad.zip": "expected a .skeleton file or a zip archive",
+        "A": "expected the member once, found it 2 times",
+    }.items():
+        assert problem in found[name].problem
+        with pytest.raises(ClipError, match="^" + re.escape(f"{found[name]}: {found[name].problem}")):
+            found[name].read()
+
+
+def test_a_damaged_lzma_member_is_the_clip_s(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("A.skeleton", bytes(range(256)) * 40)
+    content = bytearray(path.read_bytes())
+    content[55:75] = bytes(20)
+    path.write_bytes(bytes(content))
+    with pytest.raises(ClipError, match="damaged inside the archive"):
+        sources.find([path])[0].read()
 
 
 def test_damage_inside_an_archive_is_the_clips(tmp_path: Path) -> None:
