@@ -6,7 +6,7 @@ them. A checkpoint is a torch file that only `train --resume` reads. Nothing is 
 
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -163,21 +163,29 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Cl
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint: tensors, numbers, texts, lists and dictionaries of them."""
-    with replacing(path) as partial:
-        torch.save(state, partial)
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint.
+    """Write a checkpoint: tensors, numbers, texts, lists and dictionaries of them.
 
     Raises:
-        ValueError: damaged, or not a checkpoint.
+        OSError: it cannot be written; what stood there stays.
+    """
+    with replacing(path) as partial:
+        try:
+            torch.save(state, partial)
+        except RuntimeError as error:  # torch's word for a full disk
+            raise OSError(f"{path}: cannot be written: {str(error).splitlines()[0]}") from error
+
+
+def load_checkpoint(path: Path, keys: Collection[str]) -> dict[str, Any]:
+    """The content of a checkpoint, which has the given keys.
+
+    Raises:
+        ValueError: damaged, or not such a checkpoint.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path}: expected a checkpoint: {str(error).splitlines()[0]}") from error
-    if not isinstance(state, dict):
-        raise ValueError(f"{path}: expected a checkpoint, found a {type(state).__name__}")
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        reason = (str(error) or "it is cut short").splitlines()[0]
+        raise ValueError(f"{path}: expected a checkpoint: {reason}") from error
+    if not isinstance(state, dict) or not set(keys) <= set(state):
+        raise ValueError(f"{path}: expected a checkpoint with {', '.join(keys)}, found another file of torch")
     return state

@@ -188,19 +188,21 @@ def evaluate(
     from action_indrnn.data_prep import archive
 
     prepared = archive.read(prepared_set)
+    if json_file and (json_file.is_dir() or not json_file.parent.is_dir()):
+        raise ValueError(f"{json_file}: expected a file in a folder that exists")
     target = _device(device, threads)
     network, card = checkpoint.load_model(model, target)
 
     from action_indrnn import dataset, evaluation
 
     card.check_fit(prepared)
+    split = dataset.split(prepared, protocol, seed=card.seed)
     if card.dataset == prepared.meta["dataset"] and card.protocol != protocol and not overlap:
         raise ValueError(
             f"{model}: trained under {card.protocol}, whose training clips are among the test clips of "
             f"{protocol}; train under that protocol, or say --allow-overlap"
         )
     clips = dataset.Clips.of_set(prepared)
-    split = dataset.split(prepared, protocol, seed=card.seed)
     labels = prepared.column("label")
     report = evaluation.measure(network, clips, split.test, labels, prepared.classes, card.config, "evaluate")
     print(evaluation.as_text(report))
@@ -293,8 +295,12 @@ def _device(name: str, threads: int) -> str:
 
 def main() -> None:
     """Run the command line: exit status 1 for bad input with one line on stderr, 2 for bad usage."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # names may hold any byte
     try:
         app()
     except (ValueError, OSError) as error:
         print(f"action-indrnn: {error}", file=sys.stderr)
+        sys.exit(1)
+    except MemoryError as error:
+        print(f"action-indrnn: out of memory: {error}", file=sys.stderr)
         sys.exit(1)

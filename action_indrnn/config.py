@@ -102,7 +102,7 @@ class Train(Section):
         learning_rate: of Adam, at the start.
         weight_decay: L2 penalty on the weights of linear layers.
         gradient_clip: largest absolute value of a gradient's element.
-        patience: validations without a better one before the learning rate drops.
+        patience: the learning rate drops at the second validation beyond so many that were not better.
         learning_rate_drop: factor of a drop.
         learning_rate_min: training ends when the learning rate falls below it.
         max_epochs: training ends after so many epochs; none, or the text "none", sets no limit.

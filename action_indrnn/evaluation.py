@@ -78,7 +78,10 @@ def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 
     The mean orders the classes as the original's sum of logits does.
     """
-    mean = logits.mean(axis=0, dtype=np.float64)
+    return _softmax(logits.mean(axis=0, dtype=np.float64))
+
+
+def _softmax(mean: NDArray[np.float64]) -> NDArray[np.float64]:
     powers = np.exp(mean - mean.max(axis=-1, keepdims=True))
     shares: NDArray[np.float64] = powers / powers.sum(axis=-1, keepdims=True)
     return shares
@@ -92,7 +95,7 @@ class Report:
         names: N clip names.
         classes: K class names.
         labels: (N,) true classes.
-        probabilities: (N, K).
+        scores: (N, K), logits, the mean over passes.
         passes: random samplings summed.
         single_pass: accuracy of one sampling, the mean over passes.
     """
@@ -100,7 +103,7 @@ class Report:
     names: Sequence[str]
     classes: Sequence[str]
     labels: Integers
-    probabilities: NDArray[np.float64]
+    scores: NDArray[np.float64]
     passes: int
     single_pass: float
 
@@ -110,18 +113,18 @@ class Report:
     ) -> "Report":
         """The report on the logits of several passes, (passes, N, K)."""
         single = float((logits.argmax(axis=-1) == labels).mean())
-        return cls(names, classes, labels, probabilities(logits), len(logits), single)
+        return cls(names, classes, labels, logits.mean(axis=0, dtype=np.float64), len(logits), single)
 
     @property
     def predicted(self) -> Integers:
         """(N,) the most probable class."""
-        labels: Integers = self.probabilities.argmax(axis=1)
+        labels: Integers = self.scores.argmax(axis=1)
         return labels
 
     def top(self, k: int) -> float:
         """The share of clips whose true class is among the k most probable."""
-        own = np.take_along_axis(self.probabilities, self.labels[:, None], axis=1)
-        return float(((self.probabilities > own).sum(axis=1) < k).mean())
+        order = np.argsort(-self.scores, axis=1, kind="stable")[:, :k]  # among equals the first, as argmax
+        return float((order == self.labels[:, None]).any(axis=1).mean())
 
     @property
     def confusion(self) -> Integers:
@@ -170,7 +173,7 @@ class Report:
                     "probabilities": [round(float(value), 6) for value in row],
                 }
                 for name, label, predicted, row in zip(
-                    self.names, self.labels, self.predicted, self.probabilities, strict=True
+                    self.names, self.labels, self.predicted, _softmax(self.scores), strict=True
                 )
             ],
         }

@@ -95,6 +95,8 @@ class Run:
             ValueError: the protocol does not fit the set, or the folder is taken.
         """
         train = settings.train
+        if train.batch * settings.data.frames < 2:
+            raise ValueError("train.batch x data.frames: batch normalisation expects at least 2, found 1")
         self.settings = settings
         self.prepared = prepared
         self.protocol = protocol
@@ -154,14 +156,20 @@ class Run:
         if not path.exists():
             self.start()
             return
-        state = checkpoint.load_checkpoint(path)
-        for what, found, expected in (
-            ("protocol", state["protocol"], self.protocol),
-            ("prepared set", state["set"], _fingerprint(self.prepared)),
-            ("settings", state["config"], _comparable(self.settings)),
-        ):
-            if found != expected:
-                raise ValueError(f"{path}: made with another {what}; expected {expected!r}, found {found!r}")
+        keys = ("made_with", "model", "optimizer", "best", "progress")
+        state = checkpoint.load_checkpoint(path, keys)
+        expected, found = self._made_with(), state["made_with"]
+        for what in sorted(expected.keys() | found.keys()):
+            if expected.get(what) != found.get(what):
+                raise ValueError(
+                    f"{path}: expected {what} {expected.get(what)}, found {found.get(what)}; "
+                    "only train.max_epochs may change within a run"
+                )
+        limit, done = self.settings.train.max_epochs, state["progress"]["epoch"]
+        if limit is not None and done > limit:
+            raise ValueError(
+                f"{path}: expected at most {limit} epochs (train.max_epochs), found {done} trained"
+            )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.best = state["best"]
@@ -286,9 +294,7 @@ class Run:
     def _save(self) -> None:
         """Write the checkpoint, then the metrics."""
         state = {
-            "protocol": self.protocol,
-            "set": _fingerprint(self.prepared),
-            "config": _comparable(self.settings),
+            "made_with": self._made_with(),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
@@ -296,6 +302,18 @@ class Run:
         }
         checkpoint.save_checkpoint(self.out / "checkpoint.pt", state)
         self._write_metrics()
+
+    def _made_with(self) -> dict[str, str]:
+        """All that the bytes of a result follow from, besides this program and machine."""
+        fixed: dict[str, object] = {
+            "protocol": self.protocol,
+            "prepared set": _fingerprint(self.prepared),
+            "number of threads": torch.get_num_threads(),
+        }
+        for section, settings in self.settings.model_dump(exclude={"title", "published"}).items():
+            fixed |= {f"{section}.{key}": value for key, value in settings.items()}
+        del fixed["train.max_epochs"]
+        return {key: str(value) for key, value in fixed.items()}
 
     def _remove_leftovers(self) -> None:
         """Remove the half-written files of a killed run."""
@@ -360,13 +378,7 @@ def _seed_torch(*key: int) -> None:
 def _fingerprint(prepared: PreparedSet) -> str:
     """A digest of the set's index and description."""
     content = b"".join((prepared.path / name).read_bytes() for name in ("index.csv", "meta.toml"))
-    return hashlib.sha256(content).hexdigest()
-
-
-def _comparable(settings: Config) -> str:
-    """The settings that must not change within a run: all but its length."""
-    train = settings.train.model_copy(update={"max_epochs": None})
-    return config.dump(settings.model_copy(update={"train": train}))
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 @contextmanager

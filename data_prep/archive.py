@@ -29,12 +29,13 @@ import pandas as pd
 import tomli_w
 from numpy.typing import NDArray
 
-from action_indrnn.data_prep.bodies import Dropped
+from action_indrnn.data_prep.bodies import MOST_ACTORS, Dropped
 from action_indrnn.data_prep.clip import Clip, Floats
 from action_indrnn.data_prep.folders import NewFolder
 
 FORMAT = 1
 FILES = ("joints.npy", "index.csv", "skipped.csv", "dropped.csv", "meta.toml")
+META = ("format", "dataset", "title", "classes", "layout", "preprocessing", "counts", "protocols")
 INDEX = ("name", "start", "length", "bodies", "label", "setup", "camera", "subject", "replication")
 
 
@@ -192,14 +193,31 @@ def read(path: str | Path) -> PreparedSet:
         meta = tomllib.loads((path / "meta.toml").read_text(encoding="utf-8"))
         index = pd.read_csv(path / "index.csv", dtype={"name": str})
         joints = np.load(path / "joints.npy", mmap_mode="r")
-    except ValueError as error:  # of tomllib, pandas and numpy alike
+    except (ValueError, EOFError) as error:  # of tomllib, pandas and numpy alike
         raise ValueError(f"{path}: damaged: {error}") from error
     if meta.get("format") != FORMAT:
         raise ValueError(f"{path}: expected a prepared set of format {FORMAT}, found {meta.get('format')}")
-    lacking = [column for column in INDEX if column not in index.columns]
-    if lacking:
-        raise ValueError(f"{path / 'index.csv'}: expected the columns {', '.join(INDEX)}; found no {lacking}")
-    rows, found = int((index["length"] * index["bodies"]).sum()), f"{len(joints)} of {joints.dtype}"
-    if len(joints) != rows or joints.dtype != np.float32:
-        raise ValueError(f"{path / 'joints.npy'}: expected {rows} rows of float32, found {found}")
+    for what, expected, present in (("meta.toml", META, meta.keys()), ("index.csv", INDEX, index.columns)):
+        lacking = [key for key in expected if key not in present]
+        if lacking:
+            raise ValueError(f"{path / what}: expected {', '.join(expected)}; found no {', '.join(lacking)}")
+    _check_index(path, index, len(meta["classes"]))
+    shape = (int((index["length"] * index["bodies"]).sum()), len(meta["layout"]["joints"]), 3)
+    if joints.shape != shape or joints.dtype != np.float32:
+        found = f"{joints.dtype} of {joints.shape}"
+        raise ValueError(f"{path / 'joints.npy'}: expected float32 of shape {shape}, found {found}")
     return PreparedSet(path, index, meta)
+
+
+def _check_index(path: Path, index: pd.DataFrame, classes: int) -> None:
+    """Raises ValueError at the first line of the index that cannot be."""
+    rows = (index["length"] * index["bodies"]).cumsum()
+    good = (index["start"] == rows.shift(fill_value=0)) & (index["length"] >= 1)
+    good &= index["bodies"].between(1, MOST_ACTORS) & index["label"].between(0, classes - 1)
+    if not good.all():
+        line = int(np.flatnonzero(~good)[0])
+        found = ", ".join(f"{column} {index[column][line]}" for column in INDEX[1:5])
+        raise ValueError(
+            f"{path / 'index.csv'}:{line + 2}: expected rows behind those before, up to {MOST_ACTORS} bodies "
+            f"and a label below {classes}; found {found}"
+        )

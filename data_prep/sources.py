@@ -77,8 +77,8 @@ def find(paths: Iterable[str | Path]) -> list[Source]:
     """All recordings below the paths, sorted by name, then by place.
 
     A path is a `.skeleton` file, a zip archive (members under any folder), or a folder, which is searched
-    through all its subfolders for both. What a folder holds but does not give, such as a damaged archive, is a
-    source with a problem.
+    through all its subfolders for both. What a folder holds but does not give, such as a damaged archive,
+    is a source with a problem.
 
     Raises:
         ValueError: a path does not exist or holds no recording, a file is of neither kind or damaged.
@@ -114,8 +114,8 @@ def _in_folder(folder: Path) -> Iterator[Source]:
                     yield from _in_archive(path)
                 except (ValueError, OSError) as error:
                     yield Source(path, problem=str(error).removeprefix(f"{path}: "))
-    for error in failed:
-        yield Source(Path(error.filename), problem=f"cannot be read: {error.strerror}")
+    for unread in failed:
+        yield Source(Path(unread.filename), problem=f"cannot be read: {unread.strerror}")
 
 
 def _problem(path: Path) -> str:

@@ -2,15 +2,19 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from action_indrnn.data_prep import archive
+from action_indrnn.data_prep import archive, layout
 from action_indrnn.data_prep.archive import Writer
 from action_indrnn.data_prep.bodies import Dropped
 from action_indrnn.data_prep.clip import Clip
 
 COLUMNS = {"label": 3, "setup": 1, "camera": 2, "subject": 4, "replication": 1}
-META = {"dataset": "made", "classes": ["a", "b", "c", "d"]}
+META = {
+    **{"dataset": "made", "title": "", "classes": ["a", "b", "c", "d"], "counts": {}, "protocols": {}},
+    **{"preprocessing": {}, "layout": layout.load("ntu25").table()},
+}
 
 
 def clips() -> list[Clip]:
@@ -139,8 +143,14 @@ def test_a_set_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     joints.write_bytes(content[:-300])
     with pytest.raises(ValueError, match="damaged"):
         archive.read(tmp_path / "set")
+    joints.write_bytes(b"")
+    with pytest.raises(ValueError, match="damaged"):
+        archive.read(tmp_path / "set")
     np.save(joints, np.zeros((3, 25, 3), np.float32))
-    with pytest.raises(ValueError, match=r"joints\.npy: expected 16 rows of float32, found 3"):
+    with pytest.raises(
+        ValueError,
+        match=r"joints\.npy: expected float32 of shape \(16, 25, 3\), found float32 of \(3, 25, 3\)",
+    ):
         archive.read(tmp_path / "set")
     joints.unlink()
     with pytest.raises(ValueError, match=r"found no joints\.npy"):
@@ -150,5 +160,18 @@ def test_a_set_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     meta.write_text(meta.read_text().replace("format = 1", "format = 2"))
     with pytest.raises(ValueError, match="of format 1, found 2"):
         archive.read(tmp_path / "set")
+    meta.write_text("format = 1\n")
+    with pytest.raises(ValueError, match=r"meta\.toml: expected format, dataset.*found no dataset, "):
+        archive.read(tmp_path / "set")
     with pytest.raises(ValueError, match="expected a prepared set with"):
         archive.read(tmp_path)
+
+
+@pytest.mark.parametrize(("column", "value"), [("label", 4), ("start", 8), ("bodies", 3), ("length", 0)])
+def test_an_index_that_cannot_be_is_refused_with_its_line(tmp_path: Path, column: str, value: int) -> None:
+    write(tmp_path / "set")
+    index = pd.read_csv(tmp_path / "set" / "index.csv")
+    index.loc[1, column] = value
+    index.to_csv(tmp_path / "set" / "index.csv", index=False)
+    with pytest.raises(ValueError, match=rf"index\.csv:3: expected .*{column} {value}"):
+        archive.read(tmp_path / "set")

@@ -94,6 +94,22 @@ def test_bad_input_is_one_line_and_status_1(
             "--out",
             tmp_path / "r",
         ),
+        "expected a protocol out of ['xsub', 'xview', 'xset'], found 'foo'": (
+            "evaluate",
+            model,
+            prepared,
+            "--protocol",
+            "foo",
+        ),
+        "expected a file in a folder that exists": (
+            "evaluate",
+            model,
+            prepared,
+            "--protocol",
+            "xsub",
+            "--json",
+            tmp_path / "no" / "a.json",
+        ),
         "training clips are among the test clips": ("evaluate", model, prepared, "--protocol", "xview"),
         "did you mean 'train.learning_rate'": (
             "train",

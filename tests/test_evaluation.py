@@ -38,6 +38,13 @@ def test_accuracies() -> None:
     assert found.confusion[6].tolist() == [1, 0, 1, 0, 0, 0, 0]
 
 
+def test_classes_far_behind_are_not_in_the_top() -> None:
+    logits = np.array([[[1000, 0, -1, -2, -3, -4, -5]]], np.float32)  # all probabilities but one are 0
+    assert [Report.of(["a"], CLASSES, np.array([6]), logits).top(k) for k in (1, 5, 6, 7)] == [0, 0, 0, 1]
+    tied = Report.of(["a", "b"], CLASSES, np.array([0, 3]), np.zeros((1, 2, 7), np.float32))
+    assert (tied.top(1), tied.top(3), tied.top(4)) == (0.5, 0.5, 1)
+
+
 def test_probabilities_are_the_softmax_of_mean_logits() -> None:
     logits = np.random.default_rng(0).normal(size=(5, 4, 3)).astype(np.float32)
     expected = torch.softmax(torch.from_numpy(logits).double().mean(0), 1).numpy()

@@ -160,15 +160,40 @@ def test_a_taken_folder_is_refused_and_kept(made_set: PreparedSet, tmp_path: Pat
     with pytest.raises(ValueError, match=r"expected a new folder, found thesis\.tex"):
         Run(tiny(), made_set, "xsub", tmp_path / "other").start()
     for wrong, what in (
-        (Run(tiny("train.batch=4"), made_set, "xsub", tmp_path / "run"), "settings"),
-        (Run(tiny(), made_set, "xview", tmp_path / "run"), "protocol"),
+        (Run(tiny("train.batch=4"), made_set, "xsub", tmp_path / "run"), "train.batch 4, found 8"),
+        (Run(tiny("model.units=8"), made_set, "xsub", tmp_path / "run"), "model.units 8, found 16"),
+        (Run(tiny(), made_set, "xview", tmp_path / "run"), "protocol xview, found xsub"),
     ):
-        with pytest.raises(ValueError, match=f"made with another {what}"):
+        with pytest.raises(ValueError, match=f"expected .*{what}"):
             wrong.resume()
+    whole = (tmp_path / "run" / "checkpoint.pt").read_bytes()
+    for damage in (b"", whole[:10000], whole[:100]):
+        (tmp_path / "run" / "checkpoint.pt").write_bytes(damage)
+        with pytest.raises(ValueError, match=r"checkpoint\.pt: expected a checkpoint"):
+            again.resume()
     (tmp_path / "run" / "checkpoint.pt").write_bytes(b"damage")
     with pytest.raises(ValueError, match="expected a checkpoint"):
         again.resume()
     assert contents(tmp_path / "run") == before
+
+
+def test_a_run_is_never_shortened(made_set: PreparedSet, tmp_path: Path) -> None:
+    run(made_set, tmp_path / "run", "train.max_epochs=2")
+    with pytest.raises(ValueError, match=r"expected at most 1 epochs .*found 2 trained"):
+        Run(tiny("train.max_epochs=1"), made_set, "xsub", tmp_path / "run").resume()
+    assert "max_epochs = 2" in (tmp_path / "run" / "config.toml").read_text()
+
+
+def test_another_number_of_threads_is_another_run(made_set: PreparedSet, tmp_path: Path, monkeypatch) -> None:
+    run(made_set, tmp_path / "run", "train.max_epochs=1")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    with pytest.raises(ValueError, match="number of threads 7, found 1"):
+        Run(tiny(), made_set, "xsub", tmp_path / "run").resume()
+
+
+def test_a_batch_without_variance_is_refused(made_set: PreparedSet, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"train\.batch x data\.frames: .* at least 2, found 1"):
+        Run(tiny("train.batch=1", "data.frames=1"), made_set, "xsub", tmp_path / "run")
 
 
 def test_a_loss_that_explodes_is_an_error(made_set: PreparedSet, tmp_path: Path, monkeypatch) -> None:
