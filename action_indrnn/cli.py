@@ -20,6 +20,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+bench = typer.Typer(help="Measure speed.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
 DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help="ntu60, ntu120 or made.")]
 SetFolder = Annotated[Path, typer.Argument(metavar="SET", help="A prepared set, as preprocess writes it.")]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, RUN/model.safetensors.")]
@@ -261,6 +264,37 @@ def classify(
                 print(f"  {share:6.1%}  {name}", flush=True)
     if failed:
         raise typer.Exit(1)
+
+
+@bench.command("kernels")
+def bench_kernels(
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write the rows here too.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of every contender.")] = 7,
+    seconds: Annotated[float, typer.Option(min=0, help="Length of a turn.")] = 0.1,
+    longest: Annotated[int, typer.Option(min=1, help="Leave out shapes with more steps.")] = 10**9,
+    device: Device = "cpu",
+    threads: Threads = 2,
+) -> None:
+    """Time the recurrence's kernels beside the plain loop, torch's layers and a copy of the same bytes."""
+    import torch
+
+    from action_indrnn import bench as benchmark
+    from action_indrnn import kernels
+
+    target = _device(device, threads)
+    every = benchmark.CPU_SHAPES if torch.device(target).type == "cpu" else benchmark.CUDA_SHAPES
+    shapes = [shape for shape in every if shape[0] <= longest]
+    print(
+        f"{kernels.backend(torch.empty(1000, 1, 1, device=target))}; {threads} threads; medians of {rounds}"
+    )
+    measured = []
+    for rows in benchmark.kernels(shapes, target, rounds, seconds):
+        print(benchmark.as_text(rows), flush=True)
+        measured += rows
+    if csv_file:
+        benchmark.write_csv(csv_file, measured)
 
 
 @app.command()

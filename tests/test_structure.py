@@ -16,7 +16,7 @@ FLOORS = [
     {"__main__"},
     {"cli"},
     {"demo"},
-    {"training", "recognizer"},
+    {"training", "recognizer", "bench"},
     {"evaluation", "checkpoint"},
     {"dataset", "models", "schedule"},
     {"layers", "config"},
