@@ -16,17 +16,19 @@ namespace indrnn {
 namespace {
 
 #if defined(__AVX512F__)
-constexpr int BYTES = 64, FORWARD_VECTORS = 4, BACKWARD_VECTORS = 4;
+constexpr int BYTES = 64;  // of a vector
 #elif defined(__AVX__)
-constexpr int BYTES = 32, FORWARD_VECTORS = 4, BACKWARD_VECTORS = 2;
+constexpr int BYTES = 32;
 #else
-constexpr int BYTES = 16, FORWARD_VECTORS = 4, BACKWARD_VECTORS = 2;
+constexpr int BYTES = 16;
 #endif
 
-constexpr int64_t NARROW = 512;  // columns up to which a strip walks all of time with its state in registers
-constexpr int64_t ROWS = 8;      // steps of a strip of a wider tile: its rows are then read as long runs
-constexpr int64_t SUM = 256;     // products that du adds up before it adds to the sum of such sums
-constexpr int64_t AHEAD = 24;    // steps that a narrow tile is prefetched ahead: no hardware follows its stride
+// A narrow tile walks all of time strip by strip, the state in registers; a wide one a few steps at a time, which
+// reads its rows as long runs. Two threads that write wider strips of one row hold each other up.
+constexpr int64_t NARROW = 256;  // columns
+constexpr int NARROW_VECTORS = 2, WIDE_VECTORS = 4;
+constexpr int64_t ROWS = 4;  // steps at a time
+constexpr int64_t SUM = 256;  // products that du adds up before it adds to the sum of such sums
 
 // Vectors of the compiler; N == sizeof(S) is one number.
 template <class S, int N> struct VectorOf {
@@ -105,7 +107,7 @@ template <int A, class S, int N> INDRNN_FN Vector<S, N> activate(Vector<S, N> v)
 // ---- Strips: K vectors side by side, from one step up to another ----
 
 template <int A, class S, int N, int K>
-void strip(const Forward<S>& f, int64_t column, int64_t from, int64_t to, S* state, int64_t ahead) {
+void strip(const Forward<S>& f, int64_t column, int64_t from, int64_t to, S* state) {
     using V = Vector<S, N>;
     constexpr int LANES = N / sizeof(S);
     V h[K], u[K];
@@ -116,13 +118,6 @@ void strip(const Forward<S>& f, int64_t column, int64_t from, int64_t to, S* sta
     const S* x_row = f.x + from * f.x_step + column;
     S* h_row = f.h + from * f.h_step + column;
     for (int64_t t = from; t < to; ++t, x_row += f.x_step, h_row += f.h_step) {
-        if (t + ahead < to) {
-#pragma GCC unroll 8
-            for (int k = 0; k < K; ++k) {
-                __builtin_prefetch(x_row + ahead * f.x_step + k * LANES);
-                __builtin_prefetch(h_row + ahead * f.h_step + k * LANES, 1);
-            }
-        }
 #pragma GCC unroll 8
         for (int k = 0; k < K; ++k) {
             h[k] = activate<A, S, N>(load<V>(x_row + k * LANES) + u[k] * h[k]);
@@ -134,7 +129,7 @@ void strip(const Forward<S>& f, int64_t column, int64_t from, int64_t to, S* sta
 
 // `d` is dx of the step walked before (the later one), `sum` that of dx_t * h_{t-1}.
 template <int A, class S, int N, int K>
-void strip(const Backward<S>& f, int64_t column, int64_t from, int64_t to, S* d_state, S* sum, int64_t ahead) {
+void strip(const Backward<S>& f, int64_t column, int64_t from, int64_t to, S* d_state, S* sum) {
     using V = Vector<S, N>;
     constexpr int LANES = N / sizeof(S);
     V d[K], s[K], u[K], h[K];
@@ -150,14 +145,6 @@ void strip(const Backward<S>& f, int64_t column, int64_t from, int64_t to, S* d_
     for (int64_t t = from; t < to; ++t, g_row += f.g_step, dx_row += f.dx_step) {
         h_row += f.h_step;
         const S* before = t + 1 < f.steps ? h_row : f.h0 + column;
-        if (t + ahead < to) {
-#pragma GCC unroll 8
-            for (int k = 0; k < K; ++k) {
-                __builtin_prefetch(g_row + ahead * f.g_step + k * LANES);
-                __builtin_prefetch(h_row + ahead * f.h_step + k * LANES);
-                __builtin_prefetch(dx_row + ahead * f.dx_step + k * LANES, 1);
-            }
-        }
 #pragma GCC unroll 8
         for (int k = 0; k < K; ++k) {
             V h_before = load<V>(before + k * LANES);
@@ -198,7 +185,7 @@ template <int A, class S> void walk(const Forward<S>& f) {
     const int64_t most = narrow ? f.steps : ROWS;
     for (int64_t from = 0, to; from < f.steps; from = to) {
         to = from + most < f.steps ? from + most : f.steps;
-        rows<A, S, FORWARD_VECTORS>(f, from, to, state, narrow ? AHEAD : f.steps);
+        narrow ? rows<A, S, NARROW_VECTORS>(f, from, to, state) : rows<A, S, WIDE_VECTORS>(f, from, to, state);
     }
 }
 
@@ -211,7 +198,7 @@ template <int A, class S> void walk(const Backward<S>& f) {
         to = from + most < f.steps ? from + most : f.steps;
         if (from % SUM == 0)
             for (int64_t i = 0; i < f.width; ++i) sum[i] = 0;
-        rows<A, S, BACKWARD_VECTORS>(f, from, to, d, sum, narrow ? AHEAD : f.steps);
+        narrow ? rows<A, S, NARROW_VECTORS>(f, from, to, d, sum) : rows<A, S, WIDE_VECTORS>(f, from, to, d, sum);
         if (to % SUM == 0 || to == f.steps)
             for (int64_t i = 0; i < f.width; ++i) f.du[i] += sum[i];
     }
