@@ -3,8 +3,8 @@
 Time is cut into chunks that all walk at once. A chunk of ReLU steps is a clamped affine map of the state
 that goes into it (`Summary` in recurrence.h says why), so all states come in three steps: sum up every
 chunk, chain the summaries, walk every chunk once more from the state that goes into it. Backwards a chunk is
-a linear map. The slope u^L of a map is taken in float64: float32 powers would lose 12 times what the loop
-does.
+a linear map. The slope u^L of a map is taken in float64: float32 powers would lose 12 times as much as the
+loop does.
 
 The loop of `reference` does what the maps cannot say: tanh, lengths, few steps, values that are not finite.
 
@@ -128,7 +128,7 @@ def _cut(x: Tensor, length: int, reverse: bool) -> tuple[Sequence[Tensor], Seque
     rest = len(x) % length
     chunks, tail = (x[rest:], x[:rest]) if reverse else (x[: len(x) - rest], x[len(x) - rest :])
     way = -1 if reverse else 1
-    return chunks.reshape(-1, length, *x.shape[1:]).unbind(1)[::way], tail.unbind(0)[::way]
+    return chunks.reshape(len(x) // length, length, *x.shape[1:]).unbind(1)[::way], tail.unbind(0)[::way]
 
 
 def _order(chunks: int, reverse: bool) -> range:

@@ -196,9 +196,13 @@ template <class S> void backward(const BackwardCall& c) {
                              static_cast<S*>(c.dh0) + here, at.steps, at.width, int(c.activation)});
     });
     if (c.B == 1) return;
-    std::memset(du, 0, c.H * sizeof(S));
-    for (int64_t b = 0; b < c.B; ++b)
-        for (int64_t j = 0; j < c.H; ++j) du[j] += partial[b * c.H + j];
+    for (int64_t from = 0, to; from < c.H; from = to) {
+        to = from + TILE < c.H ? from + TILE : c.H;
+        double sum[TILE] = {};
+        for (int64_t b = 0; b < c.B; ++b)
+            for (int64_t j = from; j < to; ++j) sum[j - from] += partial[b * c.H + j];
+        for (int64_t j = from; j < to; ++j) du[j] = S(sum[j - from]);
+    }
 }
 
 }  // namespace

@@ -23,9 +23,8 @@ _FORWARD = struct.Struct("=16q")
 _BACKWARD = struct.Struct("=22q")
 
 
-def _load() -> tuple[ctypes.CDLL | None, str]:
-    """The library, or None, and how it is or why not."""
-    path = Path(__file__).with_name("_cpu.dll" if sys.platform == "win32" else "_cpu.so")
+def _load(path: Path) -> tuple[ctypes.CDLL | None, str]:
+    """The library, or None, and how it runs or why there is none."""
     if not path.is_file():
         return (
             None,
@@ -64,7 +63,7 @@ def _torch_pool() -> int | None:
         return None
 
 
-_library, _reason = _load()
+_library, _reason = _load(Path(__file__).with_name("_cpu.dll" if sys.platform == "win32" else "_cpu.so"))
 
 
 def available() -> bool:

@@ -28,7 +28,7 @@ constexpr int BYTES = 16;
 constexpr int64_t NARROW = 256;  // columns
 constexpr int NARROW_VECTORS = 2, WIDE_VECTORS = 4;
 constexpr int64_t ROWS = 4;  // steps at a time
-constexpr int64_t SUM = 256;  // products that du adds up before it adds to the sum of such sums
+constexpr int64_t SUM = 32;  // products of du that are summed as they are; such sums add up in double
 
 // Vectors of the compiler; N == sizeof(S) is one number.
 template <class S, int N> struct VectorOf {
@@ -191,7 +191,8 @@ template <int A, class S> void walk(const Forward<S>& f) {
 
 template <int A, class S> void walk(const Backward<S>& f) {
     alignas(64) S d[TILE], sum[TILE];
-    for (int64_t i = 0; i < f.width; ++i) d[i] = f.du[i] = 0;
+    double total[TILE];
+    for (int64_t i = 0; i < f.width; ++i) d[i] = total[i] = 0;
     const bool narrow = f.width <= NARROW;
     const int64_t most = narrow ? SUM : ROWS;
     for (int64_t from = 0, to; from < f.steps; from = to) {
@@ -200,9 +201,12 @@ template <int A, class S> void walk(const Backward<S>& f) {
             for (int64_t i = 0; i < f.width; ++i) sum[i] = 0;
         narrow ? rows<A, S, NARROW_VECTORS>(f, from, to, d, sum) : rows<A, S, WIDE_VECTORS>(f, from, to, d, sum);
         if (to % SUM == 0 || to == f.steps)
-            for (int64_t i = 0; i < f.width; ++i) f.du[i] += sum[i];
+            for (int64_t i = 0; i < f.width; ++i) total[i] += sum[i];
     }
-    for (int64_t i = 0; i < f.width; ++i) f.dh0[i] = d[i] * f.u[i];
+    for (int64_t i = 0; i < f.width; ++i) {
+        f.du[i] = S(total[i]);
+        f.dh0[i] = d[i] * f.u[i];
+    }
 }
 
 template <class Call> void walk_any(const Call& f) {

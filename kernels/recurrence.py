@@ -56,30 +56,30 @@ FORCED = os.environ.get("ACTION_INDRNN_BACKEND", "auto")  # what "auto" means; r
 class _Recurrence(torch.autograd.Function):
     """The recurrence on a chosen kernel; keeps h, u and h0 for the gradient, never x."""
 
+    # One `forward` with ctx, not `setup_context`: torch binds the arguments of that by name, 25 us a call.
     @staticmethod
     def forward(
+        ctx: Any,
         x: Tensor,
         u: Tensor,
         h0: Tensor,
+        lengths: Tensor | None,
         kernel: Kernel,
         activation: str,
-        lengths: Tensor | None,
         reverse: bool,
     ) -> Tensor:
-        return kernel.forward(x, u, h0, activation, lengths, reverse)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _, u, h0, ctx.kernel, ctx.activation, lengths, ctx.reverse = inputs
-        ctx.save_for_backward(output, u, h0, lengths)
+        h = kernel.forward(x, u, h0, activation, lengths, reverse)
+        ctx.save_for_backward(h, u, h0, lengths)
+        ctx.kernel, ctx.activation, ctx.reverse = kernel, activation, reverse
+        return h
 
     @staticmethod
     def backward(ctx: Any, grad_h: Tensor) -> tuple[Tensor | None, ...]:
         # Gradients are recorded here only for a second derivative: plain torch operations can give one.
         kernel = reference if torch.is_grad_enabled() else ctx.kernel
         h, u, h0, lengths = ctx.saved_tensors
-        gradients = kernel.backward(grad_h, h, u, h0, ctx.activation, lengths, ctx.reverse)
-        return *gradients, None, None, None, None
+        dx, du, dh0 = kernel.backward(grad_h, h, u, h0, ctx.activation, lengths, ctx.reverse)
+        return dx, du, dh0, None, None, None, None
 
 
 def indrnn(
@@ -131,7 +131,7 @@ def indrnn(
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, found {activation!r}")
     kernel = KERNELS[_choose(x, activation, backend)]
-    h: Tensor = _Recurrence.apply(x, u, h0, kernel, activation, lengths, reverse)  # type: ignore[no-untyped-call]
+    h: Tensor = _Recurrence.apply(x, u, h0, lengths, kernel, activation, reverse)  # type: ignore[no-untyped-call]
     return h, _last(h, h0, lengths, reverse)
 
 

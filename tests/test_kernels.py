@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from itertools import pairwise
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from action_indrnn.kernels import ACTIVATIONS, KERNELS, indrnn, reference
+from action_indrnn.kernels import ACTIVATIONS, KERNELS, backend, chunked, indrnn, recurrence, reference
 
 BACKENDS = ["auto", *KERNELS]
 
@@ -90,6 +91,103 @@ def test_the_kink_has_no_slope_and_nan_is_not_hidden(backend: str) -> None:
     h, _ = indrnn(x, torch.full((2,), 0.5), backend=backend)
     assert h[:, 0, 0].isnan().tolist() == [False, True, True, True]
     assert not h[:, 0, 1].isnan().any()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_every_sequence_ends_where_its_length_says(backend: str, activation: str, reverse: bool) -> None:
+    lengths = [4, 0, 7, 1]
+    values = inputs(7, 4, 5, seed=2)
+    h, last = indrnn(
+        *values, activation=activation, lengths=torch.tensor(lengths), reverse=reverse, backend=backend
+    )
+    weights = torch.randn(h.shape, dtype=h.dtype, generator=torch.Generator().manual_seed(9))
+    found = torch.autograd.grad((h * weights).sum() + (last**2).sum(), values)
+    x, u, h0 = values
+    total = x.new_zeros(())
+    for b, length in enumerate(lengths):
+        alone, state = x[:length, b : b + 1], h0[b : b + 1]
+        if length:
+            states = loop(alone.flip(0) if reverse else alone, u, state, activation)
+            state = states[-1]
+            states = states.flip(0) if reverse else states
+            torch.testing.assert_close(h[:length, b : b + 1], states)
+            total = total + (states * weights[:length, b : b + 1]).sum()
+        torch.testing.assert_close(last[b : b + 1], state)
+        assert not h[length:, b].any()
+        total = total + (state**2).sum()
+    for one, other in zip(found, torch.autograd.grad(total, values), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_reverse_is_the_flipped_sequence(backend: str) -> None:
+    x, u, h0 = inputs(300, 2, 3)
+    h, last = indrnn(x, u, h0, reverse=True, backend=backend)
+    expected = loop(x.flip(0), u, h0, "relu")
+    torch.testing.assert_close(h, expected.flip(0))
+    torch.testing.assert_close(last, expected[-1])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_second_derivatives_of_lengths_and_reverse(backend: str, reverse: bool) -> None:
+    values = inputs(4, 3, 2, seed=5)
+    lengths = torch.tensor([4, 0, 2])
+
+    def function(*v):
+        return indrnn(*v, activation="tanh", lengths=lengths, reverse=reverse, backend=backend)
+
+    assert torch.autograd.gradcheck(function, values)
+    assert torch.autograd.gradgradcheck(function, values)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("shape", [(0, 2, 3), (4, 0, 3), (4, 2, 0), (0, 0, 0)])
+@pytest.mark.parametrize("with_lengths", [False, True])
+def test_nothing_in_nothing_out(backend: str, shape: tuple[int, int, int], with_lengths: bool) -> None:
+    values = inputs(*shape)
+    lengths = torch.zeros(shape[1], dtype=torch.int64) if with_lengths else None
+    h, last = indrnn(*values, lengths=lengths, backend=backend)
+    assert h.shape == shape
+    if not shape[0] or with_lengths:
+        torch.testing.assert_close(last, values[2])
+    dx, du, dh0 = torch.autograd.grad(h.sum() + 2 * last.sum(), values)
+    assert dx.shape == shape
+    assert not du.any()
+    assert (dh0 == 2).all() if not shape[0] or with_lengths else not dh0.numel()
+
+
+def test_the_chosen_kernel_is_told_with_its_reason(monkeypatch) -> None:
+    if "cpu" in KERNELS:
+        assert backend().startswith("cpu: compiled CPU kernel, ")
+        monkeypatch.delitem(KERNELS, "cpu")
+    monkeypatch.setattr("action_indrnn.kernels.cpu._reason", "there is none")
+    assert backend() == "chunked: there is none"
+    assert backend(activation="tanh") == "reference: there is none"
+    assert backend(torch.zeros(chunked.WORTH_FROM - 1, 1, 1)) == "reference: there is none"
+    assert backend(torch.zeros(9, 1, 1).half()).endswith("no compiled kernel for torch.float16 on cpu")
+    with pytest.raises(ValueError, match=r"expected one of auto, .*, found 'cpu': there is none"):
+        indrnn(torch.zeros(1, 1, 1), torch.zeros(1), backend="cpu")
+
+
+def test_the_environment_forces_a_kernel(monkeypatch) -> None:
+    monkeypatch.setattr(recurrence, "FORCED", "reference")
+    assert backend() == "reference: the environment variable ACTION_INDRNN_BACKEND asks for it"
+    calls = []
+    monkeypatch.setattr(reference, "forward", lambda x, *_: calls.append(1) or x)
+    indrnn(torch.zeros(2, 1, 1), torch.zeros(1))
+    assert calls == [1]
+    program = (
+        "import torch; from action_indrnn import kernels; kernels.indrnn(torch.zeros(1,1,1), torch.zeros(1))"
+    )
+    environment = {**os.environ, "ACTION_INDRNN_BACKEND": "abacus"}
+    found = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert "ValueError: backend: expected one of auto, reference" in found.stderr
+    assert "found 'abacus'" in found.stderr
 
 
 @settings(max_examples=30, deadline=None)

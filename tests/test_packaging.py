@@ -1,5 +1,6 @@
 """What an installation holds, and that a bare checkout runs."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -67,6 +68,33 @@ def test_a_wheel_runs_from_anywhere(wheel: Path, tmp_path: Path) -> None:
         "assert sum(p.numel() for p in models.build(config.load('plain').model).parameters()) == 1430588\n"
     )
     subprocess.run([sys.executable, "-I", "-c", program], check=True, cwd=tmp_path)
+
+
+def test_without_a_compiler_it_installs_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "checkout").mkdir()
+    folder = checkout(tmp_path / "checkout")
+    environment = {**os.environ, "CC": "/nonexistent/cc", "CXX": "/nonexistent/c++"}
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(tmp_path / "site"),
+    ]
+    subprocess.run([*command, str(folder)], check=True, env=environment)
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
+        "from action_indrnn import kernels\n"
+        "assert kernels.__file__.startswith(sys.path[0])\n"
+        "print(kernels.backend())\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-I", "-c", program], check=True, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert found.stdout.startswith("chunked: the compiled CPU kernel was not built")
 
 
 def test_a_bare_checkout_runs(tmp_path: Path) -> None:
