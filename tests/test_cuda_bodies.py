@@ -286,3 +286,102 @@ def test_what_is_no_ordinary_number_goes_where_the_loop_puts_it(data: st.DataObj
             found = cuda.backward(grad, wanted, u, h0, activation, regime=regime)
             for one, other in zip(found, gradients, strict=True):
                 torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3, equal_nan=True)
+
+
+@pytest.mark.usefixtures("launched")
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("regime", cuda.REGIMES)
+@pytest.mark.parametrize("slopes", ["up to 1", "1", "about 1", "up to 1.05", "up to 1.2", "1.5 and less"])
+def test_single_precision_loses_no_more_than_twice_the_loop(regime: str, activation: str, slopes: str) -> None:
+    if not fits(regime, activation, torch.float32, 64):
+        pytest.skip("tanh has no scan")
+    steps, units = 2048, 64
+    x, u, h0, grad, _ = problem(steps, 1, units, seed=3)
+    sign, at = u.sign(), torch.linspace(-1, 1, units)
+    u = {
+        "up to 1": at,
+        "1": sign,
+        "about 1": sign * 2 ** (at / steps),
+        "up to 1.05": sign * (1.025 + 0.025 * at),
+        "up to 1.2": sign * (1.125 + 0.075 * at),
+        "1.5 and less": 1.5 * at,  # some too steep to be summed up
+    }[slopes]
+    exact = reference.forward(x.double(), u.double(), h0.double(), activation)
+    loop = reference.forward(x, u, h0, activation)
+    h = cuda.forward(x, u, h0, activation, regime=regime)
+    assert torch.equal(h.isinf() | h.isnan(), loop.isinf() | loop.isnan())
+    compare(h, loop, exact)
+    exact_gradients = reference.backward(grad.double(), loop.double(), u.double(), h0.double(), activation)
+    loop_gradients = reference.backward(grad, loop, u, h0, activation)
+    gradients = cuda.backward(grad, loop, u, h0, activation, regime=regime)
+    for found, sequential, wanted in zip(gradients, loop_gradients, exact_gradients, strict=True):
+        compare(found, sequential, wanted)
+
+
+def compare(found: Tensor, loop: Tensor, exact: Tensor) -> None:
+    """Holds the error of columns that stay in range, each in its own scale, against the loop's."""
+    found, loop, exact = (value.reshape(-1, value.shape[-1]).double() for value in (found, loop, exact))
+    kept = loop.isfinite().all(0) & found.isfinite().all(0) & (exact.abs().amax(0) < 1e30)
+    scale = exact.abs().amax(0).clamp(min=1e-30)
+    errors = [torch.where(kept, (value - exact).abs().amax(0) / scale, 0.0).max() for value in (found, loop)]
+    assert errors[0] <= 2 * errors[1] + torch.finfo(torch.float32).eps
+
+
+@pytest.mark.usefixtures("poisoned")
+def test_a_column_that_is_too_steep_for_a_summary_is_walked(launched: list[str]) -> None:
+    x, _, h0, grad, grad_last = problem(600, 2, 4, seed=5)
+    x[:] = x.abs() - 3  # mostly at rest, or 1.6 to the power of 600 would be all there is to see
+    values = (x, torch.tensor([1.6, -1.6, 0.5, -0.5]), h0.abs(), grad, grad_last)
+    lengths = torch.tensor([600, 333])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cuda, "chunk_length", lambda steps, columns: 200)
+        check(values, "relu", "scan", lengths, False)
+    assert {"summary_forward", "chain_backward"} <= set(launched)
+
+
+@pytest.mark.usefixtures("launched")
+@pytest.mark.parametrize("regime", ["column", "ring"])
+def test_offsets_pass_32_bits(tmp_path: Path, regime: str) -> None:
+    apart = 2**31 + 8  # elements between the steps: a file with holes
+    size = 2 * apart + 64
+    flat = torch.from_file(str(tmp_path / "wide"), shared=True, size=size, dtype=torch.bfloat16)
+    x = flat.as_strided((3, 2, 4), (apart, 4, 1))
+    x.copy_(problem(3, 2, 4, dtype=torch.bfloat16)[0])
+    values = problem(3, 2, 4, dtype=torch.bfloat16, slope=0.9)
+    check((x, *values[1:]), "relu", regime, None, True)
+
+
+@pytest.mark.usefixtures("launched")
+def test_the_gradient_of_a_sum_is_one_value_seen_everywhere() -> None:
+    x, u, h0, _, _ = problem(70, 3, 8)
+    h = cuda.forward(x, u, h0, "relu")
+    ones = torch.ones(()).expand_as(h)
+    for found, wanted in zip(
+        cuda.backward(ones, h, u, h0, "relu"), reference.backward(ones, h, u, h0, "relu"), strict=True
+    ):
+        torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 3), (4, 0, 3), (4, 2, 0)])
+def test_nothing_to_do_launches_nothing(launched: list[str], shape: tuple[int, int, int]) -> None:
+    x, u, h0 = torch.zeros(shape), torch.ones(shape[2]), torch.ones(shape[1:])
+    last = torch.empty_like(h0)
+    assert cuda.forward(x, u, h0, "relu", last=last).shape == shape
+    torch.testing.assert_close(last, h0)
+    dx, du, dh0 = cuda.backward(x, x, u, h0, "relu", grad_last=h0)
+    assert dx.shape == shape
+    assert not du.any()
+    torch.testing.assert_close(dh0, h0)
+    assert not launched
+
+
+def test_what_a_kernel_cannot_do_is_said() -> None:
+    x, u, h0, _, _ = problem(4, 2, 3)
+    with pytest.raises(ValueError, match="stores torch.float32, torch.bfloat16, torch.float16, found torch.float64"):
+        cuda.forward(x.double(), u.double(), h0.double(), "relu")
+    with pytest.raises(ValueError, match="one of auto, column, ring, scan, found 'warp'"):
+        cuda.forward(x, u, h0, "relu", regime="warp")
+    with pytest.raises(ValueError, match="scan cannot do tanh"):
+        cuda.forward(x, u, h0, "tanh", regime="scan")
+    with pytest.raises(ValueError, match="even H"):
+        cuda.forward(x.half(), u.half(), h0.half(), "relu", regime="ring")
