@@ -82,6 +82,57 @@ class _Recurrence(torch.autograd.Function):
         return dx, du, dh0, None, None, None, None
 
 
+def _apply(x: Tensor, u: Tensor, h0: Tensor, lengths: Tensor | None, kernel: str, *how: Any) -> Tensor:
+    h: Tensor = _Recurrence.apply(x, u, h0, lengths, KERNELS[kernel], *how)  # type: ignore[no-untyped-call]
+    return h
+
+
+# The same as operators of torch, for what traces a program instead of running it: torch.compile and
+# torch.export. To call them takes longer than to call the Function. Their outputs are contiguous.
+@torch.library.custom_op("action_indrnn::recurrence", mutates_args=())
+def _operator(
+    x: Tensor, u: Tensor, h0: Tensor, lengths: Tensor | None, kernel: str, activation: str, reverse: bool
+) -> Tensor:
+    return KERNELS[kernel].forward(x, u, h0, activation, lengths, reverse).contiguous()
+
+
+@torch.library.custom_op("action_indrnn::recurrence_backward", mutates_args=())
+def _operator_backward(
+    grad_h: Tensor,
+    h: Tensor,
+    u: Tensor,
+    h0: Tensor,
+    lengths: Tensor | None,
+    kernel: str,
+    activation: str,
+    reverse: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    dx, du, dh0 = KERNELS[kernel].backward(grad_h, h, u, h0, activation, lengths, reverse)
+    return dx.contiguous(), du, dh0
+
+
+@_operator.register_fake
+def _(x: Tensor, *_: Any) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+@_operator_backward.register_fake
+def _(grad_h: Tensor, h: Tensor, u: Tensor, h0: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+    return h.new_empty(h.shape), u.new_empty(u.shape), h0.new_empty(h0.shape)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, u, h0, lengths, *ctx.how = inputs
+    ctx.save_for_backward(output, u, h0, lengths)
+
+
+def _differentiate(ctx: Any, grad_h: Tensor) -> tuple[Tensor | None, ...]:
+    return *_operator_backward(grad_h, *ctx.saved_tensors, *ctx.how), None, None, None, None
+
+
+_operator.register_autograd(_differentiate, setup_context=_keep)
+
+
 def indrnn(
     x: Tensor,
     u: Tensor,
@@ -130,8 +181,9 @@ def indrnn(
         _check_lengths(lengths, x)
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, found {activation!r}")
-    kernel = KERNELS[_choose(x, activation, backend)]
-    h: Tensor = _Recurrence.apply(x, u, h0, lengths, kernel, activation, reverse)  # type: ignore[no-untyped-call]
+    kernel = _choose(x, activation, backend)
+    apply = _operator if torch.compiler.is_compiling() else _apply
+    h = apply(x, u, h0, lengths, kernel, activation, reverse)
     return h, _last(h, h0, lengths, reverse)
 
 
@@ -178,6 +230,8 @@ def _check_lengths(lengths: Tensor, x: Tensor) -> None:
             f"lengths: expected int64 of shape ({x.shape[1]},) on {x.device}, "
             f"found {lengths.dtype} of shape {tuple(lengths.shape)} on {lengths.device}"
         )
+    if torch.compiler.is_compiling():
+        return
     if lengths.is_cpu and lengths.numel() and not 0 <= int(lengths.min()) <= int(lengths.max()) <= len(x):
         raise ValueError(f"lengths: expected 0 to {len(x)}, found {lengths.tolist()}")
 

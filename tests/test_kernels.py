@@ -256,3 +256,49 @@ def test_the_named_kernel_runs_and_second_derivatives_need_none_of_its_own(monke
 def test_importing_asks_for_no_device() -> None:
     program = "import torch, action_indrnn.kernels; assert not torch.cuda.is_initialized()"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+class Two(torch.nn.Module):
+    """Two layers, as a network has them."""
+
+    def __init__(self, backend: str) -> None:
+        super().__init__()
+        self.linear = torch.nn.ModuleList([torch.nn.Linear(4, 4) for _ in range(2)])
+        self.u = torch.nn.Parameter(torch.linspace(-0.9, 0.9, 4))
+        self.backend = backend
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        for linear in self.linear:
+            x, last = indrnn(linear(x), self.u, lengths=lengths, backend=self.backend)
+        return x.sum(0) + last
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("lengths", [None, torch.tensor([5, 0, 7])])
+def test_two_layers_compile_into_one_graph(backend: str, lengths: Tensor | None) -> None:
+    torch.manual_seed(0)
+    network, x = Two(backend), torch.randn(3, 7, 4).transpose(0, 1)
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    results = []
+    for function in (network, compiled):
+        network.zero_grad()
+        y = function(x, lengths)
+        y.square().sum().backward()
+        results.append([y, *(value.grad.clone() for value in network.parameters())])
+    for eager, traced in zip(*results, strict=True):
+        torch.testing.assert_close(eager, traced)
+
+
+def test_export_keeps_the_recurrence_as_one_operator() -> None:
+    network, x = Two("auto"), torch.randn(7, 3, 4)
+    program = torch.export.export(network, (x,))
+    assert sum("action_indrnn.recurrence" in str(node.target) for node in program.graph.nodes) == 2
+    torch.testing.assert_close(program.module()(x), network(x))
+
+
+@pytest.mark.parametrize("backend", list(KERNELS))
+def test_the_operators_keep_torch_s_rules(backend: str) -> None:
+    x, u, h0 = inputs(5, 2, 3)
+    operator = torch.ops.action_indrnn.recurrence.default
+    for lengths in (None, torch.tensor([5, 2])):
+        torch.library.opcheck(operator, (x, u, h0, lengths, backend, "relu", False))
