@@ -23,7 +23,7 @@ FLOORS = [
     {"kernels", "data_prep", "configs"},
 ]
 ALLOWED = {
-    "kernels": {"torch", "numpy"},
+    "kernels": {"torch", "numpy", "cupy"},
     "data_prep": {"numpy", "scipy", "pandas", "tqdm", "tomli_w"},
     "configs": set(),
     "action_indrnn": {"torch", "numpy", "pandas", "tqdm", "typer", "pydantic", "safetensors", "tomli_w"},
