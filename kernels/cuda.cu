@@ -191,9 +191,9 @@ DEVICE void load(Item (&into)[N][DEPTH], Source<Item> (&from)[N], int left) {
     for (int n = 0; n < N; ++n) {
 #pragma unroll
         for (int j = 0; j < DEPTH; ++j) {
-            if (FULL || j < left) into[n][j] = from[n].at[j * from[n].stride];
+            if (FULL || j < left) into[n][j] = *from[n].at;
+            from[n].at += from[n].stride;
         }
-        from[n].at += DEPTH * from[n].stride;
     }
 }
 
@@ -205,6 +205,7 @@ DEVICE void stream(Source<Item> (&from)[N], Index steps, Body body) {
     int rest = (int)(steps % DEPTH);
     if (steps >= DEPTH) load<true>(now, from, DEPTH);
     else load<false>(now, from, rest);
+#pragma unroll 1
     for (Index group = steps / DEPTH; group > 0; --group) {
         if (group > 1) load<true>(next, from, DEPTH);
         else load<false>(next, from, rest);

@@ -37,15 +37,23 @@ DEVICE void stream_words(Ring (&rings)[N], Source<Store> (&from)[N], Index steps
         for (int n = 0; n < N; ++n) copy_group(rings[n], from[n], group + RING_GROUPS - 1, steps);
         commit_copies();
         wait_copies<RING_GROUPS - 1>();
-        const Index left = steps - group * GROUP;
+        // All reads of the slot before the first step: a step that waited for its own would take four times as long.
+        Word words[GROUP][N];
         const int slot = (int)(group % RING_GROUPS) * GROUP;
 #pragma unroll
         for (int j = 0; j < GROUP; ++j) {
-            if (j >= left) break;
-            Word words[N];
 #pragma unroll
-            for (int n = 0; n < N; ++n) words[n] = rings[n][slot + j][threadIdx.x];
-            body(words, j == 0);
+            for (int n = 0; n < N; ++n) words[j][n] = rings[n][slot + j][threadIdx.x];
+        }
+        const Index left = steps - group * GROUP;
+        if (left >= GROUP) {
+#pragma unroll
+            for (int j = 0; j < GROUP; ++j) body(words[j], j == 0);
+        } else {
+#pragma unroll
+            for (int j = 0; j < GROUP; ++j) {
+                if (j < left) body(words[j], j == 0);
+            }
         }
     }
 }
