@@ -92,7 +92,9 @@ DEVICE void copy_async(Word* to, const Store* from) {
                  :: "r"((Word)__cvta_generic_to_shared(to)), "l"(__cvta_generic_to_global(from)) : "memory");
 }
 DEVICE void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int PENDING> DEVICE void wait_copies() { asm volatile("cp.async.wait_group %0;" :: "n"(PENDING) : "memory"); }
+template <int PENDING> DEVICE void wait_copies() {
+    asm volatile("cp.async.wait_group %0;" :: "n"(PENDING) : "memory");
+}
 #endif
 
 // ---- What a launch is told; every field has 8 bytes, in the order of FIELDS in cuda.py ----

@@ -1,16 +1,16 @@
 """The recurrence on an NVIDIA GPU: kernels compiled by CuPy on first use, launched on torch's current stream.
 
-Three regimes, chosen by shape. What each costs and why the bounds lie where they do is arithmetic on memory
-latency and bandwidth: a kernel must keep about 1.3 MB of loads in flight to use an H200's 4.3 TB/s, and one step of
-one column takes about 4.5 ns however few columns there are.
+Three regimes, chosen by shape. Where the bounds between them lie is arithmetic on memory latency and
+bandwidth, not yet measured: a kernel must keep about 1.3 MB of loads in flight to use an H200's 4.3 TB/s, and
+one step of one column takes about 4.5 ns however few columns there are.
 
 - "column": one thread a column, 16 loads ahead. Enough where there are many columns.
 - "ring": asynchronous copies into shared memory, 112 steps ahead. For some thousands of columns.
 - "scan": parallel over time as well, exact. For few columns and many steps; not for tanh.
 
-Nothing is imported, compiled or asked of a device before the first call. The first call for a storage type and an
-activation compiles, so make one before capturing a CUDA graph; after that a call neither synchronises nor allocates
-outside torch. Shapes: `T` frames, `B` clips in a batch, `H` units.
+Nothing is imported, compiled or asked of a device before the first call. The first call for a storage type
+and an activation compiles, so make one before capturing a CUDA graph; after that a call neither synchronises
+nor allocates outside torch. Shapes: `T` frames, `B` clips in a batch, `H` units.
 """
 
 from collections.abc import Sequence
@@ -59,7 +59,13 @@ def reason() -> str:
 
 
 def regime(
-    steps: int, batch: int, units: int, activation: str = "relu", *, backward: bool = False, words: bool = True
+    steps: int,
+    batch: int,
+    units: int,
+    activation: str = "relu",
+    *,
+    backward: bool = False,
+    words: bool = True,
 ) -> Regime:
     """Returns the regime for a shape.
 
@@ -138,8 +144,8 @@ def backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Returns (dx, du, dh0); grad_last (B, H) is the gradient of the state at the walk's end.
 
-    What grad_h holds behind the end of a sequence is not read. du is summed in a fixed order: the same call gives
-    the same bits.
+    What grad_h holds behind the end of a sequence is not read. du is summed in a fixed order: the same call
+    gives the same bits.
 
     Raises:
         ValueError: a dtype that is not stored, or a regime that cannot do this.
@@ -159,7 +165,11 @@ def backward(
 
 
 def launch(
-    launches: Sequence[Launch], problem: Sequence[int], dtype: torch.dtype, activation: str, device: torch.device
+    launches: Sequence[Launch],
+    problem: Sequence[int],
+    dtype: torch.dtype,
+    activation: str,
+    device: torch.device,
 ) -> None:
     """Puts the kernels, each told the same problem, onto torch's current stream of the device."""
     cupy = _cupy()
@@ -179,7 +189,7 @@ def _solve(
     activation: str,
     fields: int,
 ) -> Tensor:
-    """Completes the problem, launches it; returns the buffer of du, (chunks, B, H) float32, in the gradient."""
+    """Completes the problem, launches it; returns the parts of du, (chunks, B, H), in the gradient."""
     steps, batch, units = like.shape
     columns = batch * units
     length = chunk_length(steps, columns) if chosen == "scan" else steps
@@ -193,7 +203,11 @@ def _solve(
             problem[f"{name}_t"], problem[f"{name}_b"], _ = tensor.stride()
     if chosen == "ring":
         lanes = 4 // like.element_size()
-        launches = [Launch(f"ring_{direction}", (_blocks(columns, lanes * source.RING_THREADS), 1), source.RING_THREADS)]
+        launches = [
+            Launch(
+                f"ring_{direction}", (_blocks(columns, lanes * source.RING_THREADS), 1), source.RING_THREADS
+            )
+        ]
     else:
         blocks, threads = _blocks(columns, source.COLUMN_THREADS), source.COLUMN_THREADS
         launches = [Launch(f"column_{direction}", (blocks, chunks), threads)]
@@ -227,7 +241,8 @@ def _choose(asked: str, streams: list[Tensor], activation: str, *, backward: boo
         raise ValueError("regime: scan cannot do tanh, whose steps do not compose to a few numbers")
     if asked == "ring" and not words:
         raise ValueError(
-            "regime: ring needs compute capability 8.0 and, in 2-byte types, an even H, even strides and 4-byte alignment"
+            "regime: ring needs compute capability 8.0 and, in 2-byte types, an even H, even strides and "
+            "4-byte alignment"
         )
     return asked
 

@@ -1,4 +1,4 @@
-"""Every CUDA kernel through NVIDIA's run-time compiler: no device, no driver and no CuPy is needed for that."""
+"""Every CUDA kernel through NVIDIA's run-time compiler: needs no device, driver or CuPy."""
 
 import ctypes
 import importlib.util
@@ -18,12 +18,16 @@ def runtime_compiler() -> ctypes.CDLL | None:
     spec = importlib.util.find_spec("nvidia")
     for root in (spec.submodule_search_locations or ()) if spec else ():
         for path in sorted(Path(root).glob("*/lib/libnvrtc.so.*")):
+            for needed in path.parent.glob("libnvrtc-builtins.so.*"):
+                ctypes.CDLL(str(needed))  # not every release finds it beside itself
             return ctypes.CDLL(str(path))
     return None
 
 
 NVRTC = runtime_compiler()
-pytestmark = pytest.mark.skipif(NVRTC is None, reason="no NVRTC to compile with: pip install nvidia-cuda-nvrtc")
+pytestmark = pytest.mark.skipif(
+    NVRTC is None, reason="no NVRTC to compile with: pip install nvidia-cuda-nvrtc"
+)
 
 
 def compiled(architecture: str, options: tuple[str, ...]) -> tuple[int, str]:
