@@ -43,12 +43,13 @@ Library = Callable[[torch.dtype, str], ctypes.CDLL]
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
     """The compiled bodies by storage type and activation."""
-    return compiled(tmp_path_factory)
+    return compiled(str(tmp_path_factory.getbasetemp()))
 
 
-@cache
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Library:
-    folder = tmp_path_factory.mktemp("bodies")
+@cache  # two modules use the fixture, which pytest takes for two
+def compiled(base: str) -> Library:
+    folder = Path(base) / "bodies"
+    folder.mkdir()
     code = folder / "joined.cu"
     code.write_text(cuda_source.source())
 
