@@ -172,11 +172,10 @@ def launch(
     device: torch.device,
 ) -> None:
     """Puts the kernels, each told the same problem, onto torch's current stream of the device."""
-    cupy = _cupy()
     functions = _functions(dtype, activation)
     # One value of as many bytes as struct Problem: CuPy hands it over as it is.
     argument = np.array(problem, np.int64).view(f"V{8 * len(problem)}")
-    with torch.cuda.device(device), cupy.cuda.ExternalStream(torch.cuda.current_stream(device).cuda_stream):
+    with torch.cuda.device(device), _current_stream(device):
         for kernel, grid, threads in launches:
             functions[kernel](grid, (threads,), (argument,))
 
@@ -264,8 +263,9 @@ def _blocks(items: int, size: int) -> int:
     return -(-items // size)
 
 
+@cache
 def _missing() -> str | None:
-    """What stands in the way, None if nothing."""
+    """What stands in the way, None if nothing; looked for once."""
     if torch.version.cuda is None:
         return "this torch is built without CUDA"
     if not torch.cuda.is_available():
@@ -282,6 +282,24 @@ def _cupy() -> ModuleType:
     import cupy  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     return cupy  # type: ignore[no-any-return, unused-ignore]
+
+
+class _StreamPointer:
+    """A stream by the protocol that CuPy asks of foreign ones; torch's own streams have it only since 2.9."""
+
+    def __init__(self, pointer: int) -> None:
+        self.pointer = pointer
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.pointer
+
+
+def _current_stream(device: torch.device) -> Any:
+    """Torch's current stream as CuPy's, for a with statement."""
+    cupy, pointer = _cupy(), torch.cuda.current_stream(device).cuda_stream
+    if hasattr(cupy.cuda.Stream, "from_external"):  # CuPy 14
+        return cupy.cuda.Stream.from_external(_StreamPointer(pointer))
+    return cupy.cuda.ExternalStream(pointer)
 
 
 @cache
