@@ -84,3 +84,46 @@ def compare(found: Tensor, loop: Tensor, exact: Tensor) -> None:
     scale = exact.abs().amax(0).clamp(min=1e-30)
     errors = [torch.where(kept, (value - exact).abs().amax(0) / scale, 0.0).max() for value in (found, loop)]
     assert errors[0] <= 2 * errors[1] + torch.finfo(torch.float32).eps
+
+
+def same_as_the_loop(x: Tensor, u: Tensor, h0: Tensor, activation: str, length: int) -> None:
+    """The scan in chunks of this length has every state of the loop, bit by bit."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cuda, "chunk_length", lambda steps, columns: length)
+        h = cuda.forward(x, u, h0, activation, regime="scan")
+    torch.testing.assert_close(h, reference.forward(x, u, h0, activation), rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.usefixtures("launched")
+def test_a_state_that_a_steep_slope_holds_in_balance_is_held() -> None:
+    u, x = torch.tensor([4.0, -4.0]), torch.tensor([-1.5, 2.5])  # 0.5 stays 0.5, by numbers that float has
+    same_as_the_loop(x.expand(600, 1, 2).contiguous(), u, torch.full((1, 2), 0.5), "relu", 200)
+
+
+@pytest.mark.usefixtures("launched")
+def test_an_infinite_state_passes_from_chunk_to_chunk() -> None:
+    u = torch.tensor([-0.5, 0.5, 0.0, 0.5, -0.5])
+    x = torch.ones(15, 1, 5)
+    x[4] = torch.inf  # the last step of a chunk of 5
+    x[5, 0, 0], x[7, 0, 1] = torch.inf, -torch.inf  # inf - inf
+    x[5, 0, 4] = -torch.inf
+    same_as_the_loop(x, u, torch.zeros(1, 5), "relu", 5)
+    for length in (200, 201):  # 1e-3 to that power is 0 even in double, but 0 * inf is not inf
+        x = torch.zeros(700, 1, 2)
+        x[100] = torch.inf
+        same_as_the_loop(x, torch.tensor([1e-3, -1e-3]), torch.zeros(1, 2), "identity", length)
+
+
+@pytest.mark.usefixtures("launched")
+@pytest.mark.parametrize("regime", cuda.REGIMES)
+def test_a_length_out_of_range_reads_nothing_outside(regime: str) -> None:
+    x, u, h0, grad, _ = problem(70, 2, 6)
+    found, wanted = (
+        (
+            h := cuda.forward(x, u, h0, "relu", torch.tensor(lengths), regime=regime),
+            *cuda.backward(grad, h, u, h0, "relu", torch.tensor(lengths), regime=regime),
+        )
+        for lengths in ([-3, 79], [0, 70])
+    )
+    for one, other in zip(found, wanted, strict=True):
+        assert torch.equal(one, other)
