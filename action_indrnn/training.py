@@ -11,10 +11,8 @@ import copy
 import csv
 import hashlib
 import math
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,7 @@ from action_indrnn.config import Config
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.dataset import Clips, Split
 from action_indrnn.evaluation import Report
+from action_indrnn.interrupt import asked_to_stop
 from action_indrnn.layers import clamp_recurrent_, parameter_groups
 from action_indrnn.models import Classifier, build
 from action_indrnn.schedule import Schedule
@@ -189,7 +188,7 @@ class Run:
             KeyboardInterrupt: asked to stop; the checkpoint holds all of the work.
             ValueError: the loss is not finite.
         """
-        with _asked_to_stop() as stop, self._bar() as bar:
+        with asked_to_stop() as stop, self._bar() as bar:
             while not self.finished:
                 self._epoch(stop, bar)
                 verdict = self._validate()
@@ -379,23 +378,3 @@ def _fingerprint(prepared: PreparedSet) -> str:
     """A digest of the set's index and description."""
     content = b"".join((prepared.path / name).read_bytes() for name in ("index.csv", "meta.toml"))
     return hashlib.sha256(content).hexdigest()[:12]
-
-
-@contextmanager
-def _asked_to_stop() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or a termination signal sets; a second Ctrl-C interrupts at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def ask(number: int, frame: object) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, previous[signal.SIGINT])
-
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

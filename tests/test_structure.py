@@ -18,7 +18,7 @@ FLOORS = [
     {"demo"},
     {"training", "recognizer", "bench"},
     {"evaluation", "checkpoint"},
-    {"dataset", "models", "schedule"},
+    {"dataset", "models", "schedule", "interrupt"},
     {"layers", "config"},
     {"kernels", "data_prep", "configs"},
 ]
