@@ -4,6 +4,7 @@ Shapes: `T` frames, `B` clips in a batch, `F` features, `H` units, `K` classes; 
 Source: Li et al., arXiv 1910.06251, as in Sunnydreamrain/IndRNN_pytorch.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
@@ -17,7 +18,7 @@ State = tuple[Tensor, ...]
 Recur = Callable[[nn.Module, Tensor], Tensor]  # runs a module with its state and keeps the state for later
 
 
-class Classifier(nn.Module):
+class Classifier(nn.Module, ABC):
     """What the three networks share: the state's walk through the layers, the logits of the last step.
 
     A subclass registers its recurrent layers in the order in which `body` runs them.
@@ -32,9 +33,9 @@ class Classifier(nn.Module):
         self.classifier = Linear(width, classes)
         nn.init.kaiming_normal_(self.classifier.weight)
 
+    @abstractmethod
     def body(self, x: Tensor, recur: Recur) -> Tensor:
         """Returns what the classifier reads, (T, B, width); `recur(module, x)` runs a recurrent module."""
-        raise NotImplementedError
 
     def recurrences(self) -> Iterator[IndRNN]:
         """Yields the IndRNN layers in the order of the state."""
