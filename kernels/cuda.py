@@ -9,8 +9,9 @@ one step of one column takes about 4.5 ns however few columns there are.
 - "scan": parallel over time as well, exact. For few columns and many steps; not for tanh.
 
 Nothing is imported, compiled or asked of a device before the first call. The first call for a storage type
-and an activation compiles, so make one before capturing a CUDA graph; after that a call neither synchronises
-nor allocates outside torch. Shapes: `T` frames, `B` clips in a batch, `H` units.
+and an activation through the front door compiles and holds every regime against the definition, so make one
+before capturing a CUDA graph; after that a call neither synchronises nor allocates outside torch.
+Shapes: `T` frames, `B` clips in a batch, `H` units.
 """
 
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ DTYPES = tuple(source.STORAGE)
 
 SCAN_STEPS = 512  # below, three launches cost more than the walk
 SCAN_COLUMNS = {False: 2500, True: 1700}  # forward, backward: above, a walk takes as long as its bytes
+RING_CAPABILITY = (8, 0)  # the first with asynchronous copies
 RING_STEPS = 64  # below, a column thread's loads reach as far
 RING_COLUMNS = 16384  # above, 16 loads of every column are enough in flight
 LEAST_CHUNK, MOST_CHUNK = 64, 256  # steps; |u| up to 1.2 to the power of 256 stays far inside float32
@@ -83,6 +85,16 @@ def regime(
     if words and columns < RING_COLUMNS and steps >= RING_STEPS:
         return "ring"
     return "column"
+
+
+def regimes(activation: str, device: torch.device) -> tuple[str, ...]:
+    """Returns the regimes that can run at all."""
+    old = device.type == "cuda" and torch.cuda.get_device_capability(device) < RING_CAPABILITY
+    return tuple(
+        name
+        for name in REGIMES
+        if not (name == "scan" and activation == "tanh") and not (name == "ring" and old)
+    )
 
 
 def chunk_length(steps: int, columns: int) -> int:
@@ -230,7 +242,7 @@ def _choose(asked: str, streams: list[Tensor], activation: str, *, backward: boo
             f"the CUDA kernel stores {', '.join(str(dtype) for dtype in source.STORAGE)}, found {like.dtype}"
         )
     words = all(_in_words(tensor) for tensor in streams)
-    words = words and (like.is_cpu or torch.cuda.get_device_capability(like.device) >= (8, 0))
+    words = words and "ring" in regimes(activation, like.device)
     if asked == "auto":
         steps, batch, units = like.shape
         return regime(steps, batch, units, activation, backward=backward, words=words)

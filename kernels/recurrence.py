@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
-from action_indrnn.kernels import chunked, cpu, reference
+from action_indrnn.kernels import chunked, cpu, cuda, cuda_checked, reference
 
 Activation = Literal["relu", "tanh", "identity"]
 ACTIVATIONS: tuple[str, ...] = get_args(Activation)
@@ -46,9 +46,15 @@ class Kernel(Protocol):
         """Returns (dx, du, dh0)."""
 
 
+# On any device, and on a CPU alone:
 KERNELS: dict[str, Kernel] = {"reference": reference, "chunked": chunked}
 if cpu.available():
     KERNELS["cpu"] = cpu
+# On an NVIDIA GPU; whether they can run is asked at the first tensor there. Sequential: "cuda-column".
+CUDA_KERNELS: dict[str, Kernel] = {
+    "cuda": cuda_checked.Kernel(),
+    **{f"cuda-{regime}": cuda_checked.Kernel(regime) for regime in cuda.REGIMES},
+}
 
 FORCED = os.environ.get("ACTION_INDRNN_BACKEND", "auto")  # what "auto" means; read once, at import
 
@@ -83,7 +89,7 @@ class _Recurrence(torch.autograd.Function):
 
 
 def _apply(x: Tensor, u: Tensor, h0: Tensor, lengths: Tensor | None, kernel: str, *how: Any) -> Tensor:
-    h: Tensor = _Recurrence.apply(x, u, h0, lengths, KERNELS[kernel], *how)  # type: ignore[no-untyped-call]
+    h: Tensor = _Recurrence.apply(x, u, h0, lengths, _kernel(kernel), *how)  # type: ignore[no-untyped-call]
     return h
 
 
@@ -93,7 +99,8 @@ def _apply(x: Tensor, u: Tensor, h0: Tensor, lengths: Tensor | None, kernel: str
 def _operator(
     x: Tensor, u: Tensor, h0: Tensor, lengths: Tensor | None, kernel: str, activation: str, reverse: bool
 ) -> Tensor:
-    return KERNELS[kernel].forward(x, u, h0, activation, lengths, reverse).contiguous()
+    name = _choose(x, activation, kernel)
+    return _kernel(name).forward(x, u, h0, activation, lengths, reverse).contiguous()
 
 
 @torch.library.custom_op("action_indrnn::recurrence_backward", mutates_args=())
@@ -107,7 +114,8 @@ def _operator_backward(
     activation: str,
     reverse: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    dx, du, dh0 = KERNELS[kernel].backward(grad_h, h, u, h0, activation, lengths, reverse)
+    name = _choose(h, activation, kernel)
+    dx, du, dh0 = _kernel(name).backward(grad_h, h, u, h0, activation, lengths, reverse)
     return dx.contiguous(), du, dh0
 
 
@@ -156,8 +164,8 @@ def indrnn(
         lengths: steps of each sequence, (B,), int64, 0 to T; T if not given. Behind the end of a sequence h
             is 0 and x does not matter; the last state is the one at its end, or h0 where the length is 0.
         reverse: walk from the last step (of each sequence) to the first; the last state is that of step 0.
-        backend: a name in `KERNELS`, or "auto": the one in the environment variable ACTION_INDRNN_BACKEND,
-            else the best one for these tensors.
+        backend: a name in `KERNELS` or `CUDA_KERNELS`, or "auto": the one in the environment variable
+            ACTION_INDRNN_BACKEND, else the best one for these tensors.
 
     Raises:
         ValueError: a shape, dtype, device, activation, length or backend that does not fit.
@@ -181,9 +189,10 @@ def indrnn(
         _check_lengths(lengths, x)
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, found {activation!r}")
-    kernel = _choose(x, activation, backend)
-    apply = _operator if torch.compiler.is_compiling() else _apply
-    h = apply(x, u, h0, lengths, kernel, activation, reverse)
+    if torch.compiler.is_compiling():  # the operator chooses: what this machine has is nothing to trace
+        h = _operator(x, u, h0, lengths, backend, activation, reverse)
+    else:
+        h = _apply(x, u, h0, lengths, _choose(x, activation, backend), activation, reverse)
     return h, _last(h, h0, lengths, reverse)
 
 
@@ -202,9 +211,16 @@ def backend(x: Tensor | None = None, activation: Activation = "relu") -> str:
         why = "the environment variable ACTION_INDRNN_BACKEND asks for it"
     elif x.is_cpu and x.dtype in cpu.DTYPES:
         why = cpu.reason()
+    elif x.is_cuda and x.dtype in cuda.DTYPES:
+        why = cuda.reason()
     else:
         why = f"there is no compiled kernel for {x.dtype} on {x.device}"
     return f"{name}: {why}"
+
+
+def _kernel(name: str) -> Kernel:
+    kernel = KERNELS.get(name)
+    return CUDA_KERNELS[name] if kernel is None else kernel
 
 
 def _choose(x: Tensor, activation: str, backend: str) -> str:
@@ -212,12 +228,15 @@ def _choose(x: Tensor, activation: str, backend: str) -> str:
     if backend == "auto":
         backend = FORCED
     if backend != "auto":
-        if backend not in KERNELS:
+        if backend not in KERNELS and backend not in CUDA_KERNELS:
             why = f": {cpu.reason()}" if backend == "cpu" else ""
-            raise ValueError(f"backend: expected one of auto, {', '.join(KERNELS)}, found {backend!r}{why}")
+            known = ", ".join(KERNELS | CUDA_KERNELS)
+            raise ValueError(f"backend: expected one of auto, {known}, found {backend!r}{why}")
         return backend
     if x.is_cpu and x.dtype in cpu.DTYPES and "cpu" in KERNELS:
         return "cpu"
+    if x.is_cuda and x.dtype in cuda.DTYPES and cuda.available():
+        return "cuda"
     if activation != "tanh" and len(x) >= chunked.WORTH_FROM:
         return "chunked"
     return "reference"
