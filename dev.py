@@ -3,11 +3,14 @@
     python3 dev.py demo    run the whole walk on made data (below demo/)
     python3 dev.py test    pass the tests
     python3 dev.py lint    ruff and mypy
+    python3 dev.py gpu     on a machine with an NVIDIA GPU: its tests, compute-sanitizer, the benchmark's page
 
-The environment is set up once, and again only when what it is made from changed or it is broken.
+The environment is set up once, and again only when what it is made from changed or it is broken. `gpu` runs
+in the Python that runs dev.py, with that one's torch and CuPy.
 """
 
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -28,11 +31,12 @@ def main() -> int:
     if sys.version_info < (3, 11):
         print(f"dev.py: expected Python 3.11 or newer, found {sys.version.split()[0]}", file=sys.stderr)
         return 1
-    commands = {"demo": demo, "test": test, "lint": lint}
+    commands = {"demo": demo, "test": test, "lint": lint, "gpu": gpu}
     if len(sys.argv) < 2 or sys.argv[1] not in commands:
         print(__doc__, file=sys.stderr)
         return 2
-    set_up()
+    if sys.argv[1] != "gpu":
+        set_up()
     return commands[sys.argv[1]](sys.argv[2:])
 
 
@@ -62,6 +66,43 @@ def lint(arguments: list[str]) -> int:
     return status
 
 
+def gpu(arguments: list[str]) -> int:
+    """Hold the CUDA kernels against the reference on this machine's GPU, then time them.
+
+    Arguments: the folder for `kernels-gpu.md`, .csv and .png, docs if not given; options of the benchmark.
+    """
+    out = ROOT / "docs" if not arguments or arguments[0].startswith("-") else Path(arguments.pop(0)).resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    # From the checkout, installed or not: importing cli.py lays the package's folders out.
+    tests = (sys.executable, "-c", "import sys, cli, pytest; sys.exit(pytest.main(sys.argv[1:]))", "-q")
+    device = "tests/test_cuda_device.py"
+    status = run(*tests, device, folder=ROOT)
+    checker = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
+    if Path(checker).exists():
+        every = {
+            **os.environ,
+            "PYTORCH_NO_CUDA_MEMORY_CACHING": "1",
+        }  # each tensor alone, so its bounds count
+        checked = (checker, "--error-exitcode", "9")
+        status |= run(*checked, *tests, device, "-k", "reference or number or bits", folder=ROOT, env=every)
+        status |= run(
+            *checked, "--tool", "racecheck", *tests, device, "-k", "reference and ring", folder=ROOT
+        )
+        status |= run(*checked, *tests, device, "-k", "graph or stream", folder=ROOT)
+    else:
+        print("compute-sanitizer: not found; memory and races are not checked", file=sys.stderr)
+    page = [str(out / f"kernels-gpu.{ending}") for ending in ("md", "csv", "png")]
+    files = ("--markdown", page[0], "--csv", page[1], *(("--plot", page[2]) if has("matplotlib") else ()))
+    return status | run(
+        sys.executable, "cli.py", "bench", "kernels", "--device", "cuda", *files, *arguments, folder=ROOT
+    )
+
+
+def has(module: str) -> bool:
+    """Whether this Python could import it."""
+    return importlib.util.find_spec(module) is not None
+
+
 def set_up() -> None:
     """Make `.venv` ready; the mark is written last, so a broken installation is done again."""
     kernels = sorted(path for path in (ROOT / "kernels").iterdir() if path.suffix in (".cpp", ".h"))
@@ -88,10 +129,10 @@ def works() -> bool:
     return found.returncode == 0
 
 
-def run(*command: str | Path, folder: Path | None = None) -> int:
+def run(*command: str | Path, folder: Path | None = None, env: dict[str, str] | None = None) -> int:
     """Run a command and wait; its exit status."""
     try:
-        return subprocess.run([str(part) for part in command], cwd=folder, check=False).returncode
+        return subprocess.run([str(part) for part in command], cwd=folder, env=env, check=False).returncode
     except KeyboardInterrupt:
         return 130
 

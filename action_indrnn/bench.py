@@ -4,19 +4,18 @@ Every contender of a shape is timed in turn, round after round, and its median c
 speed drifts slows all of them alike. Shapes: `T` steps, `B` sequences, `H` units.
 """
 
-import csv
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from action_indrnn.kernels import KERNELS, indrnn
+from action_indrnn.kernels import CUDA_KERNELS, KERNELS, Kernel, cpu, cuda, cuda_plain, indrnn
 from action_indrnn.layers import Linear
 
 Shape = tuple[int, int, int]
@@ -30,31 +29,49 @@ CPU_SHAPES: tuple[Shape, ...] = (
     (20000, 1, 128),
 )
 CUDA_SHAPES: tuple[Shape, ...] = (*CPU_SHAPES, (300, 256, 512), (100000, 1, 128))
-FORWARD_BYTES, BACKWARD_BYTES = 2, 3  # tensors that have to move: x in, h out; g and h in, dx out
+LENGTHS = tuple(2**power for power in range(4, 15))  # of the plot, at (T, 1, 128) and (T, 32, 128)
+FORWARD_TENSORS, BACKWARD_TENSORS = 2, 3  # that have to move: x in, h out; g and h in, dx out
 FLUSH_BYTES = 256 * 2**20  # written between two calls on a GPU, so that none finds its input in the L2 cache
+SLOW = 1.0  # seconds of a call from which on a contender has SLOW_TURNS turns at most
+SLOW_TURNS = 3
 
 Call = Callable[[], object]
 
 
+class Key(NamedTuple):
+    """A contender and what is timed of it: "forward", "backward" or "both" passes."""
+
+    level: str
+    name: str
+    part: str
+
+
+COPY = Key("copy", "copy", "forward")
+
+
 @dataclass(frozen=True)
 class Row:
-    """One contender at one shape.
+    """One contender at one shape. What does not apply is 0.
 
     Attributes:
         shape: T x B x H.
         level: "recurrence" alone, or "layer" with its input product of H x H weights.
         name: a kernel's name, or torch's class.
-        forward_ms, both_ms: median of a forward pass, and of forward and backward pass.
-        forward_share, both_share: of the time that copying as many bytes takes; recurrences only, else 0.
+        forward_ms, backward_ms, both_ms: medians; a forward pass without and, in both, with autograd.
+        forward_share, backward_share, both_share: of the time that a copy of as many bytes takes.
+        forward_gbs: 10^9 bytes a second that a forward pass moves, x in and h out.
     """
 
     shape: str
     level: str
     name: str
     forward_ms: float
-    both_ms: float
-    forward_share: float
-    both_share: float
+    backward_ms: float = 0.0
+    both_ms: float = 0.0
+    forward_share: float = 0.0
+    backward_share: float = 0.0
+    both_share: float = 0.0
+    forward_gbs: float = 0.0
 
 
 def kernels(
@@ -68,51 +85,77 @@ def kernels(
         rounds: how often every contender has its turn.
         seconds: length of a turn; at least one call.
     """
-    timer = _time_cuda if torch.device(device).type == "cuda" else _time_cpu
+    on_gpu = torch.device(device).type == "cuda"
+    timer = _time_cuda if on_gpu else _time_cpu
     for shape in shapes:
         contenders = _contenders(shape, device)
-        times: dict[tuple[str, str, str], list[float]] = {key: [] for key in contenders}
-        for call in contenders.values():
+        turns = dict.fromkeys(contenders, rounds)
+        for key, call in contenders.items():
             call()  # compiles, allocates
-        turns = [key for _ in range(rounds) for key in contenders]
-        for key in tqdm(turns, desc=" x ".join(map(str, shape)), disable=None, leave=False):
+            if min(timer(call, 0) for _ in range(2 if on_gpu else 1)) > 1e3 * SLOW:
+                turns[key] = min(rounds, SLOW_TURNS)
+        if on_gpu:
+            contenders |= {key: _graph(call) for key, call in contenders.items() if _captures(key)}
+        times: dict[Key, list[float]] = {key: [] for key in contenders}
+        order = [key for turn in range(rounds) for key in contenders if turn < turns[key]]
+        for key in tqdm(order, desc=" x ".join(map(str, shape)), disable=None, leave=False):
             times[key].append(timer(contenders[key], seconds))
         yield _rows(shape, {key: statistics.median(values) for key, values in times.items()})
 
 
-def _contenders(shape: Shape, device: str) -> dict[tuple[str, str, str], Call]:
-    """What to time, by (level, name, "forward" or "both")."""
+def _contenders(shape: Shape, device: str) -> dict[Key, Call]:
+    """What to time."""
     units = shape[2]
     torch.manual_seed(0)
-    x = torch.randn(shape, device=device)
-    grad = torch.randn(shape, device=device)
-    target = torch.empty_like(x)
+    x, grad = (torch.randn(shape, device=device) for _ in range(2))
+    target, h0 = torch.empty_like(x), x.new_zeros(shape[1:])
     u = torch.rand(units, device=device)
-    contenders: dict[tuple[str, str, str], Call] = {("copy", "copy", "forward"): lambda: target.copy_(x)}
+    contenders: dict[Key, Call] = {COPY: lambda: target.copy_(x)}
 
-    def add(level: str, name: str, run: Callable[[Tensor], Tensor], weights: Sequence[Tensor]) -> None:
-        leaf = x.clone().requires_grad_()
+    def add(level: str, name: str, run: Callable[[Tensor], Tensor], weights: Iterable[Tensor]) -> None:
+        leaf, leaves = x.clone().requires_grad_(), tuple(weights)
 
         def forward() -> None:
             with torch.no_grad():
                 run(x)
 
         def both() -> None:
-            torch.autograd.grad(run(leaf), (leaf, *weights), grad)
+            torch.autograd.grad(run(leaf), (leaf, *leaves), grad)
 
-        contenders[level, name, "forward"] = forward
-        contenders[level, name, "both"] = both
+        contenders[Key(level, name, "forward")] = forward
+        contenders[Key(level, name, "both")] = both
 
     weight = u.clone().requires_grad_()
-    for name in (*KERNELS, "auto"):
+    known = KERNELS | CUDA_KERNELS
+    for name in (*_names(shape, device), "auto"):
         add("recurrence", name, partial(_recur, weight=weight, backend=name), [weight])
+        if name in known:
+            add_backward = partial(_backward, known[name], grad, target, u, h0)
+            contenders[Key("recurrence", name, "backward")] = add_backward
+    if x.is_cuda:
+        plain = Key("recurrence", "one thread a column", "forward")
+        contenders[plain] = lambda: cuda_plain.forward(x, u, h0, "relu")
+        contenders[plain._replace(part="backward")] = lambda: cuda_plain.backward(grad, target, u, h0, "relu")
+    elif cpu.available():
+        given = Key("recurrence", "cpu, given memory", "forward")
+        contenders[given] = lambda: cpu.forward(x, u, h0, "relu", out=target)
     linear = Linear(units, units).to(device)
     ours = partial(_recur, weight=weight, linear=linear)
     add("layer", "Linear + indrnn", ours, [weight, *linear.parameters()])
     for layer in (nn.LSTM(units, units), nn.GRU(units, units), nn.RNN(units, units, nonlinearity="relu")):
         layer.to(device)
-        add("layer", type(layer).__name__, partial(_run, layer=layer), list(layer.parameters()))
+        add("layer", type(layer).__name__, partial(_run, layer=layer), layer.parameters())
     return contenders
+
+
+def _names(shape: Shape, device: str) -> Iterable[str]:
+    """Kernels that run there."""
+    if torch.device(device).type == "cpu":
+        return KERNELS
+    everywhere = [name for name in KERNELS if name != "cpu"]
+    return (
+        [*everywhere, *(name for name in CUDA_KERNELS if name != "cuda")] if cuda.available() else everywhere
+    )
 
 
 def _recur(x: Tensor, weight: Tensor, linear: Linear | None = None, backend: str = "auto") -> Tensor:
@@ -122,6 +165,10 @@ def _recur(x: Tensor, weight: Tensor, linear: Linear | None = None, backend: str
 def _run(x: Tensor, layer: nn.Module) -> Tensor:
     h: Tensor = layer(x)[0]
     return h
+
+
+def _backward(kernel: Kernel, grad: Tensor, h: Tensor, u: Tensor, h0: Tensor) -> object:
+    return kernel.backward(grad, h, u, h0, "relu")
 
 
 def _time_cpu(call: Call, seconds: float) -> float:
@@ -149,48 +196,42 @@ def _time_cuda(call: Call, seconds: float) -> float:
     return statistics.median(times)
 
 
-def _rows(shape: Shape, median: dict[tuple[str, str, str], float]) -> list[Row]:
-    copy = median["copy", "copy", "forward"]
-    both = (FORWARD_BYTES + BACKWARD_BYTES) / FORWARD_BYTES * copy
-    text = "x".join(map(str, shape))
-    rows = [Row(text, "copy", "copy", copy, 0.0, 1.0, 0.0)]
-    for level, name, part in median:
-        if part == "both":
-            forward_ms, both_ms = median[level, name, "forward"], median[level, name, "both"]
-            shares = (copy / forward_ms, both / both_ms) if level == "recurrence" else (0.0, 0.0)
-            rows.append(Row(text, level, name, forward_ms, both_ms, *shares))
+def _captures(key: Key) -> bool:
+    """Whether a call is timed as a CUDA graph, without the host's part: a copy, the CUDA kernels alone."""
+    return key == COPY or (
+        key.part != "both" and (key.name in CUDA_KERNELS or key.name == "one thread a column")
+    )
+
+
+def _graph(call: Call) -> Call:
+    """The call, captured; its results stay in the graph's own memory."""
+    graph = torch.cuda.CUDAGraph()
+    torch.cuda.synchronize()
+    with torch.cuda.graph(graph):
+        call()
+    return graph.replay
+
+
+def _rows(shape: Shape, median: dict[Key, float]) -> list[Row]:
+    copy, text = median[COPY], "x".join(map(str, shape))
+    count = torch.Size(shape).numel()
+    rows = [Row(text, "copy", "copy", copy, forward_share=1.0)]
+    for level, name in dict.fromkeys((key.level, key.name) for key in median if key != COPY):
+        forward, backward, both = (
+            median.get(Key(level, name, part), 0.0) for part in ("forward", "backward", "both")
+        )
+        row = Row(text, level, name, forward, backward, both)
+        if level == "recurrence":
+            row = replace(
+                row,
+                forward_share=copy / forward,
+                backward_share=_over(BACKWARD_TENSORS / FORWARD_TENSORS * copy, backward),
+                both_share=_over((FORWARD_TENSORS + BACKWARD_TENSORS) / FORWARD_TENSORS * copy, both),
+                forward_gbs=FORWARD_TENSORS * 4 * count / forward / 1e6,
+            )
+        rows.append(row)
     return rows
 
 
-def as_text(rows: list[Row]) -> str:
-    """The rows of one shape as a table."""
-    first = {row.level: row for row in reversed(rows)}
-    size = 4 * torch.Size(map(int, rows[0].shape.split("x"))).numel()
-    lines = [f"{rows[0].shape}: {size / 2**20:.3g} MB, a copy takes {rows[0].forward_ms:.4g} ms"]
-    titles = ("forward ms", "both ms", "share", "both share", "times loop", "both")
-    lines += [f"  {'recurrence':<18}" + "".join(f"{title:>12}" for title in titles)]
-    for row in rows[1:]:
-        base = first[row.level]
-        if row.level == "layer" and row is base:
-            titles = ("forward ms", "both ms", "", "", "times ours", "both")
-            lines += [f"  {'layer':<18}" + "".join(f"{title:>12}" for title in titles)]
-        shares = [f"{share:.2f}" if share else "" for share in (row.forward_share, row.both_share)]
-        ratios = [base.forward_ms / row.forward_ms, base.both_ms / row.both_ms]
-        if row.level == "layer":  # a kernel: so many times as fast as the loop; a layer: as slow as ours
-            ratios = [1 / ratio for ratio in ratios]
-        cells = [
-            f"{row.forward_ms:.4g}",
-            f"{row.both_ms:.4g}",
-            *shares,
-            *(f"{ratio:.3g}" for ratio in ratios),
-        ]
-        lines.append(f"  {row.name:<18}" + "".join(f"{cell:>12}" for cell in cells))
-    return "\n".join(lines)
-
-
-def write_csv(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows as a CSV file."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([column.name for column in fields(Row)])
-        writer.writerows([[getattr(row, column.name) for column in fields(Row)] for row in rows])
+def _over(one: float, other: float) -> float:
+    return one / other if other else 0.0

@@ -271,6 +271,10 @@ def bench_kernels(
     csv_file: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write the rows here too.")
     ] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page of tables.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw time against T, .png or .svg; needs matplotlib.")
+    ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of every contender.")] = 7,
     seconds: Annotated[float, typer.Option(min=0, help="Length of a turn.")] = 0.1,
     longest: Annotated[int, typer.Option(min=1, help="Leave out shapes with more steps.")] = 10**9,
@@ -281,7 +285,7 @@ def bench_kernels(
     import torch
 
     from action_indrnn import bench as benchmark
-    from action_indrnn import kernels
+    from action_indrnn import bench_tables, kernels
 
     target = _device(device, threads)
     every = benchmark.CPU_SHAPES if torch.device(target).type == "cpu" else benchmark.CUDA_SHAPES
@@ -289,12 +293,21 @@ def bench_kernels(
     print(
         f"{kernels.backend(torch.empty(1000, 1, 1, device=target))}; {threads} threads; medians of {rounds}"
     )
-    measured = []
+    measured, page = [], []
     for rows in benchmark.kernels(shapes, target, rounds, seconds):
-        print(benchmark.as_text(rows), flush=True)
+        print(bench_tables.as_text(rows), flush=True)
         measured += rows
+        page.append(bench_tables.as_markdown(rows))
     if csv_file:
-        benchmark.write_csv(csv_file, measured)
+        bench_tables.write_csv(csv_file, measured)
+    if markdown:
+        command = f"action-indrnn bench kernels --device {device} --threads {threads} --rounds {rounds}"
+        head = bench_tables.heading("The recurrence, measured", command, target, threads)
+        markdown.write_text("\n".join([head, *page]), encoding="utf-8")
+    if plot:
+        sweep = [(steps, batch, 128) for batch in (1, 32) for steps in benchmark.LENGTHS if steps <= longest]
+        drawn = [row for rows in benchmark.kernels(sweep, target, rounds, seconds) for row in rows]
+        bench_tables.plot(plot, drawn)
 
 
 @app.command()

@@ -83,16 +83,23 @@ def use_level(name: str) -> str:
 
 
 def forward(
-    x: Tensor, u: Tensor, h0: Tensor, activation: str, lengths: Tensor | None = None, reverse: bool = False
+    x: Tensor,
+    u: Tensor,
+    h0: Tensor,
+    activation: str,
+    lengths: Tensor | None = None,
+    reverse: bool = False,
+    *,
+    out: Tensor | None = None,
 ) -> Tensor:
-    """Returns h (T, B, H), laid out in memory as x is, if the units of x lie side by side.
+    """Returns h (T, B, H), laid out in memory as x is, if the units of x lie side by side; or `out`, filled.
 
     Raises:
         ValueError: there is no library, or it knows no such tensors.
     """
     library = _loaded()
     x, u, h0 = _rows(_known(x)), u.contiguous(), h0.contiguous()
-    h = _like(x)
+    h = _like(x) if out is None else _target(out, x)
     x_t, x_b, _ = x.stride()
     h_t, h_b, _ = h.stride()
     lengths = None if lengths is None else lengths.contiguous()
@@ -161,6 +168,17 @@ def _rows(x: Tensor) -> Tensor:
     if x.stride() == (0, 0, 0):  # the gradient of a sum: one row stands for all
         return x[:1, :1].contiguous().expand(x.shape)
     return x.contiguous()
+
+
+def _target(out: Tensor, x: Tensor) -> Tensor:
+    """The tensor itself, if h can be written there."""
+    side_by_side = out.stride(2) == 1 or out.shape[2] == 1
+    if out.shape != x.shape or out.dtype != x.dtype or not out.is_cpu or not side_by_side:
+        raise ValueError(
+            f"out: expected {x.dtype} of shape {tuple(x.shape)} on a CPU, units side by side; "
+            f"found {out.dtype} of shape {tuple(out.shape)} on {out.device}, strides {out.stride()}"
+        )
+    return out
 
 
 def _like(x: Tensor) -> Tensor:

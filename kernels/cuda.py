@@ -57,7 +57,7 @@ def reason() -> str:
     missing = _missing()
     if missing is not None:
         return f"no CUDA kernel: {missing}"
-    return f"CUDA kernels, compiled on first use by CuPy {_cupy().__version__}"
+    return f"CUDA kernels, compiled on first use by CuPy {cupy().__version__}"
 
 
 def regime(
@@ -187,7 +187,7 @@ def launch(
     functions = _functions(dtype, activation)
     # One value of as many bytes as struct Problem: CuPy hands it over as it is.
     argument = np.array(problem, np.int64).view(f"V{8 * len(problem)}")
-    with torch.cuda.device(device), _current_stream(device):
+    with torch.cuda.device(device), current_stream(device):
         for kernel, grid, threads in launches:
             functions[kernel](grid, (threads,), (argument,))
 
@@ -283,14 +283,14 @@ def _missing() -> str | None:
     if not torch.cuda.is_available():
         return "torch finds no CUDA device"
     try:
-        _cupy()
+        cupy()
     except ImportError as error:
         return f"CuPy cannot be imported ({error}); install the extra cuda12 or cuda13"
     return None
 
 
-def _cupy() -> ModuleType:
-    """CuPy, imported on first use: it is large, and optional."""
+def cupy() -> ModuleType:
+    """Returns CuPy, imported on first use: it is large, and optional."""
     import cupy  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     return cupy  # type: ignore[no-any-return, unused-ignore]
@@ -306,16 +306,16 @@ class _StreamPointer:
         return 0, self.pointer
 
 
-def _current_stream(device: torch.device) -> Any:
+def current_stream(device: torch.device) -> Any:
     """Torch's current stream as CuPy's, for a with statement."""
-    cupy, pointer = _cupy(), torch.cuda.current_stream(device).cuda_stream
-    if hasattr(cupy.cuda.Stream, "from_external"):  # CuPy 14
-        return cupy.cuda.Stream.from_external(_StreamPointer(pointer))
-    return cupy.cuda.ExternalStream(pointer)
+    cp, pointer = cupy(), torch.cuda.current_stream(device).cuda_stream
+    if hasattr(cp.cuda.Stream, "from_external"):  # CuPy 14
+        return cp.cuda.Stream.from_external(_StreamPointer(pointer))
+    return cp.cuda.ExternalStream(pointer)
 
 
 @cache
 def _functions(dtype: torch.dtype, activation: str) -> dict[str, Any]:
     """The kernels by name; CuPy compiles them once a device, and keeps the binary on disk."""
-    module = _cupy().RawModule(code=source.source(), options=source.options(dtype, activation))
+    module = cupy().RawModule(code=source.source(), options=source.options(dtype, activation))
     return {name: module.get_function(name) for name in source.kernels(activation)}

@@ -82,16 +82,16 @@ def prove(dtype: torch.dtype, activation: str, device: torch.device) -> None:
     for name in cuda.regimes(activation, device):
         h = cuda.forward(x, u, h0, activation, regime=name)
         found = h, *cuda.backward(grad, h, u, h0, activation, regime=name)
-        double = [value.double() for value in (x, u, h0, grad, h)]
+        x2, u2, h02, grad2, h2 = (value.double() for value in (x, u, h0, grad, h))
         wanted = (
-            reference.forward(*double[:3], activation),
-            *reference.backward(*double[3:], *double[1:3], activation),
+            reference.forward(x2, u2, h02, activation),
+            *reference.backward(grad2, h2, u2, h02, activation),
         )
         for what, one, other in zip(("h", "dx", "du", "dh0"), found, wanted, strict=True):
             error = float((one.double() - other).abs().max() / other.abs().max())
             if not error <= TOLERANCE[dtype]:
                 raise RuntimeError(
-                    f"the CUDA kernel {name} ({dtype}, {activation}) is wrong on {device}: {what} differs from "
-                    f"the definition by {error:.2g} of its largest value; set the environment variable "
+                    f"the CUDA kernel {name} ({dtype}, {activation}) is wrong on {device}: {what} differs "
+                    f"from the definition by {error:.2g} of its largest value; set the environment variable "
                     "ACTION_INDRNN_BACKEND to chunked to do without it"
                 )

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 SOURCE = Path(__file__).with_name("cuda.cu")
+PLAIN = SOURCE.with_name("plain.cu")  # the benchmark's baseline
 STORAGE = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # INDRNN_STORAGE in cuda.cu
 ACTIVATION = {"relu": 0, "tanh": 1, "identity": 2}  # indrnn::Activation in recurrence.h
 

@@ -236,3 +236,15 @@ def test_torch_s_own_threads_are_used() -> None:
         pytest.skip("torch was built without OpenMP")
     assert isinstance(cpu._loaded(), ctypes.CDLL)
     assert cpu._torch_pool()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS[:3])
+def test_the_states_go_where_they_are_told(layout: str) -> None:
+    torch.manual_seed(0)
+    x, u, h0 = torch.randn(30, 4, 40), torch.rand(40), torch.rand(4, 40)
+    out = laid_out(layout, torch.full_like(x, torch.nan))
+    assert cpu.forward(x, u, h0, "relu", out=out) is out
+    torch.testing.assert_close(out, cpu.forward(x, u, h0, "relu"), rtol=0, atol=0)
+    for wrong in (out[1:], out.double(), laid_out("units apart", out)):
+        with pytest.raises(ValueError, match=r"out: expected torch.float32 of shape \(30, 4, 40\) on a CPU"):
+            cpu.forward(x, u, h0, "relu", out=wrong)

@@ -30,12 +30,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def compiled(architecture: str, options: tuple[str, ...]) -> tuple[int, str]:
+def compiled(text: str, architecture: str, options: tuple[str, ...]) -> tuple[int, str]:
     """Compiles to machine code; the status, 0 if all went well, and the compilers' log."""
     assert NVRTC is not None
     program, size = ctypes.c_void_p(), ctypes.c_size_t()
-    source = cuda_source.source().encode()
-    assert NVRTC.nvrtcCreateProgram(ctypes.byref(program), source, b"cuda.cu", 0, None, None) == 0
+    assert NVRTC.nvrtcCreateProgram(ctypes.byref(program), text.encode(), b"cuda.cu", 0, None, None) == 0
     flags = [flag.encode() for flag in (f"--gpu-architecture={architecture}", *options, "--ptxas-options=-v")]
     status = NVRTC.nvrtcCompileProgram(program, len(flags), (ctypes.c_char_p * len(flags))(*flags))
     assert NVRTC.nvrtcGetProgramLogSize(program, ctypes.byref(size)) == 0
@@ -51,7 +50,7 @@ def compiled(architecture: str, options: tuple[str, ...]) -> tuple[int, str]:
 def test_every_kernel_compiles_and_keeps_all_in_registers(
     architecture: str, dtype: torch.dtype, activation: str
 ) -> None:
-    status, log = compiled(architecture, cuda_source.options(dtype, activation))
+    status, log = compiled(cuda_source.source(), architecture, cuda_source.options(dtype, activation))
     assert status == 0, log
     assert not re.search(r"warning|error|remark", log, re.I), log
     reports = re.findall(
@@ -67,3 +66,11 @@ def test_every_kernel_compiles_and_keeps_all_in_registers(
         shared = re.search(r"(\d+) bytes smem", rest)
         assert name.startswith("ring") == (shared is not None)
         assert shared is None or int(shared[1]) <= SHARED_LIMIT
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90", "sm_100"])
+def test_the_baseline_compiles(architecture: str) -> None:
+    status, log = compiled(cuda_source.PLAIN.read_text(), architecture, ("--std=c++17",))
+    assert status == 0, log
+    assert not re.search(r"warning|error|remark", log, re.I), log
+    assert log.count(" 0 bytes spill stores") == 2

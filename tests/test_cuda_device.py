@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from action_indrnn.kernels import cuda, cuda_source, reference
+from action_indrnn.kernels import backend, cuda, cuda_plain, cuda_source, indrnn, reference
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
 
@@ -190,3 +190,45 @@ def test_a_second_device_is_guarded() -> None:
     assert found.device.index == 1
     assert torch.cuda.current_device() == 0
     assert torch.equal(found.cpu(), wanted.cpu())
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_front_door_takes_them(dtype: torch.dtype, activation: str) -> None:
+    x, u, h0, grad, grad_last = problem(600, 3, 32, dtype=dtype)
+    assert backend(x, activation).startswith("cuda: CUDA kernels, compiled on first use by CuPy")
+    leaves = [value.clone().requires_grad_() for value in (x, u, h0)]
+    h, last = indrnn(*leaves, activation=activation)
+    assert torch.equal(h, cuda.forward(x, u, h0, activation))
+    found = torch.autograd.grad((h, last), leaves, (grad, grad_last))
+    grad = grad.double()
+    grad[-1] += grad_last.double()
+    wanted = reference.backward(grad, h.detach().double(), u.double(), h0.double(), activation)
+    for one, other in zip(found, wanted, strict=True):
+        close(one, other, dtype)
+
+
+def test_double_precision_runs_on_plain_operations() -> None:
+    values = [value.double().requires_grad_() for value in problem(5, 2, 3)[:3]]
+    assert backend(values[0]) == "reference: there is no compiled kernel for torch.float64 on cuda:0"
+    assert torch.autograd.gradcheck(lambda *v: indrnn(*v, activation="tanh"), values)
+
+
+def test_two_layers_compile_into_one_graph() -> None:
+    x, u, _, _, _ = problem(300, 2, 64)
+    weight = torch.eye(64, device="cuda")
+
+    def two(x: Tensor) -> Tensor:
+        return indrnn(indrnn(x @ weight, u)[0] @ weight, u)[0]
+
+    compiled = torch.compile(two, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), two(x))
+
+
+def test_the_baseline_is_the_reference() -> None:
+    x, u, h0, grad, _ = problem(200, 3, 70)
+    h = cuda_plain.forward(x, u, h0, "relu")
+    close(h, reference.forward(x.double(), u.double(), h0.double(), "relu"), x.dtype)
+    wanted = reference.backward(grad.double(), h.double(), u.double(), h0.double(), "relu")
+    for one, other in zip(cuda_plain.backward(grad, h, u, h0, "relu"), wanted, strict=True):
+        close(one, other, x.dtype)

@@ -15,7 +15,7 @@ PACKAGES = {"action_indrnn": "action_indrnn", "kernels": "action_indrnn.kernels"
 FLOORS = [
     {"__main__"},
     {"cli"},
-    {"demo"},
+    {"demo", "bench_tables"},
     {"training", "recognizer", "bench"},
     {"evaluation", "checkpoint"},
     {"dataset", "models", "schedule", "interrupt"},
@@ -26,7 +26,17 @@ ALLOWED = {
     "kernels": {"torch", "numpy", "cupy"},
     "data_prep": {"numpy", "scipy", "pandas", "tqdm", "tomli_w"},
     "configs": set(),
-    "action_indrnn": {"torch", "numpy", "pandas", "tqdm", "typer", "pydantic", "safetensors", "tomli_w"},
+    "action_indrnn": {
+        "torch",
+        "numpy",
+        "pandas",
+        "tqdm",
+        "typer",
+        "pydantic",
+        "safetensors",
+        "tomli_w",
+        "matplotlib",
+    },
 }
 FILES = sorted(path for folder in PACKAGES for path in (ROOT / folder).glob("*.py"))
 
