@@ -29,12 +29,20 @@ CPU_SHAPES: tuple[Shape, ...] = (
     (20000, 1, 128),
 )
 CUDA_SHAPES: tuple[Shape, ...] = (*CPU_SHAPES, (300, 256, 512), (100000, 1, 128))
-LENGTHS = tuple(2**power for power in range(4, 15))  # of the plot, at (T, 1, 128) and (T, 32, 128)
+SWEEP: tuple[Shape, ...] = (  # of the plot
+    *((2**power, 1, 128) for power in range(4, 15)),
+    *((2**power, 32, 128) for power in range(4, 13)),
+)
 FORWARD_TENSORS, BACKWARD_TENSORS = 2, 3  # that have to move: x in, h out; g and h in, dx out
 FLUSH_BYTES = 256 * 2**20  # written between two calls on a GPU, so that none finds its input in the L2 cache
 SLOW = 1.0  # seconds of a call from which on a contender has SLOW_TURNS turns at most
 SLOW_TURNS = 3
 
+LAYERS: dict[str, Callable[[int, int], nn.Module]] = {
+    "LSTM": nn.LSTM,
+    "GRU": nn.GRU,
+    "RNN": partial(nn.RNN, nonlinearity="relu"),
+}
 Call = Callable[[], object]
 
 
@@ -75,7 +83,11 @@ class Row:
 
 
 def kernels(
-    shapes: Iterable[Shape], device: str = "cpu", rounds: int = 7, seconds: float = 0.1
+    shapes: Iterable[Shape],
+    device: str = "cpu",
+    rounds: int = 7,
+    seconds: float = 0.1,
+    layers: Iterable[str] = tuple(LAYERS),
 ) -> Iterable[list[Row]]:
     """The rows of each shape, one list a shape.
 
@@ -84,11 +96,12 @@ def kernels(
         device: "cpu" or a CUDA device.
         rounds: how often every contender has its turn.
         seconds: length of a turn; at least one call.
+        layers: torch's, to stand beside ours.
     """
     on_gpu = torch.device(device).type == "cuda"
     timer = _time_cuda if on_gpu else _time_cpu
     for shape in shapes:
-        contenders = _contenders(shape, device)
+        contenders = _contenders(shape, device, layers)
         turns = dict.fromkeys(contenders, rounds)
         for key, call in contenders.items():
             call()  # compiles, allocates
@@ -103,7 +116,7 @@ def kernels(
         yield _rows(shape, {key: statistics.median(values) for key, values in times.items()})
 
 
-def _contenders(shape: Shape, device: str) -> dict[Key, Call]:
+def _contenders(shape: Shape, device: str, layers: Iterable[str]) -> dict[Key, Call]:
     """What to time."""
     units = shape[2]
     torch.manual_seed(0)
@@ -142,9 +155,9 @@ def _contenders(shape: Shape, device: str) -> dict[Key, Call]:
     linear = Linear(units, units).to(device)
     ours = partial(_recur, weight=weight, linear=linear)
     add("layer", "Linear + indrnn", ours, [weight, *linear.parameters()])
-    for layer in (nn.LSTM(units, units), nn.GRU(units, units), nn.RNN(units, units, nonlinearity="relu")):
-        layer.to(device)
-        add("layer", type(layer).__name__, partial(_run, layer=layer), layer.parameters())
+    for name in layers:
+        layer = LAYERS[name](units, units).to(device)
+        add("layer", name, partial(_run, layer=layer), layer.parameters())
     return contenders
 
 

@@ -305,9 +305,10 @@ def bench_kernels(
         head = bench_tables.heading("The recurrence, measured", command, target, threads)
         markdown.write_text("\n".join([head, *page]), encoding="utf-8")
     if plot:
-        sweep = [(steps, batch, 128) for batch in (1, 32) for steps in benchmark.LENGTHS if steps <= longest]
-        drawn = [row for rows in benchmark.kernels(sweep, target, rounds, seconds) for row in rows]
-        bench_tables.plot(plot, drawn)
+        sweep = [shape for shape in benchmark.SWEEP if shape[0] <= longest]
+        turns = -(-rounds // 2)  # neighbouring points of a line steady each other
+        lines = benchmark.kernels(sweep, target, turns, seconds / 2, layers=["LSTM"])
+        bench_tables.plot(plot, [row for rows in lines for row in rows])
 
 
 @app.command()

@@ -6,11 +6,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import is_hypothesis_test, settings
 
 from action_indrnn.data_prep import archive, catalogue, made, preprocess
 from action_indrnn.data_prep.archive import PreparedSet
 
 torch.set_num_threads(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--examples", type=int, help="How many problems each property is held against.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    count = config.getoption("--examples")
+    for item in items:
+        test = getattr(item, "obj", None)
+        if count and is_hypothesis_test(test):
+            test._hypothesis_internal_use_settings = settings(
+                test._hypothesis_internal_use_settings, max_examples=count, database=None
+            )
+
 
 Body = tuple[int, np.ndarray]  # id, joints (25, 3)
 
