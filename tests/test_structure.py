@@ -19,7 +19,7 @@ FLOORS = [
     {"training", "recognizer", "bench"},
     {"evaluation", "checkpoint"},
     {"dataset", "models", "schedule", "interrupt"},
-    {"layers", "config"},
+    {"layers", "config", "features"},
     {"kernels", "data_prep", "configs"},
 ]
 ALLOWED = {
