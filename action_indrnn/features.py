@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 JOINTS = 25  # of a Kinect v2 body, as NTU RGB+D numbers them
 
-# Pairs of joints, numbered from 1 as the data set does: limbs and their ends; two joints two limbs apart; every
-# two of foot, foot, head, hand and, where a left hand (8) would be expected, the left shoulder (5). Source: Zhang
-# et al., WACV 2017 (joint-line distances), in the order of Sunnydreamrain/IndRNN_pytorch, whose weights fit it.
+# Pairs of joints, numbered from 1 as the data set does: limbs; five pairs two limbs apart; any two of the
+# ankles, the head, the right hand and, where the left hand (8) would be expected, the left shoulder (5).
+# Source: Zhang et al., WACV 2017, in the order of Sunnydreamrain/IndRNN_pytorch, so that its weights fit.
 LINES = (
     *((4, 3), (3, 21), (21, 2), (2, 1)),
     *((21, 9), (9, 10), (10, 11), (11, 12), (12, 24), (12, 25)),
@@ -61,9 +61,9 @@ class JointLineDistances(nn.Module):
         self.register_buffer("others", torch.tensor(others), persistent=False)  # (L, V - 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns (T, B, 897 M + F): line by line, joint by joint, body by body the distance; then x itself."""
+        """Returns (T, B, 897 M + F): the distances, bodies within joints within lines; then x itself."""
         bodies = x.reshape(-1, JOINTS, 3)
-        parts = bodies.split(_AT_ONCE) if x.is_cpu else (bodies,)
+        parts = torch.split(bodies, _AT_ONCE) if x.is_cpu else (bodies,)
         distances = torch.cat([self._distances(part) for part in parts])  # (T * B * M, 897)
         distances = distances.view(*x.shape[:2], self.bodies, DISTANCES).transpose(2, 3)
         return torch.cat((distances.flatten(2), x), dim=2)
@@ -77,7 +77,8 @@ class JointLineDistances(nn.Module):
         u, v, w = (line / (length + _SHORTEST))[:, :, None]  # (L, 1, N)
         x, y, z = joints[:, self.others] - start[:, :, None]  # (L, V - 2, N)
         square = (y * w - z * v).square() + (z * u - x * w).square() + (x * v - y * u).square()
-        return (square.clamp_min(_TINY**2).sqrt() - _TINY).flatten(0, 1).T
+        distances: Tensor = square.clamp_min(_TINY**2).sqrt() - _TINY  # (L, V - 2, N)
+        return distances.flatten(0, 1).T
 
 
 class TimeDifference(nn.Module):

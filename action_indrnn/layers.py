@@ -38,6 +38,9 @@ class IndRNN(nn.Module):
         activation: "relu", "tanh" or "identity".
         bounded: whether `clamp_` holds u in [-bound, bound].
         last: whether this is the layer that the answer is read from.
+
+    Attributes:
+        reverse: whether time is walked from the last step to the first.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class IndRNN(nn.Module):
         self.low = u_low(length, magnification) if last else 0.0
         self.activation = activation
         self.bounded = bounded
+        self.reverse = False
         self.u = nn.Parameter(torch.empty(units))
         self.reset_parameters()
 
@@ -74,7 +78,7 @@ class IndRNN(nn.Module):
 
         Under autocast x comes in half precision, which is too coarse for a u near 1; hence the cast.
         """
-        return indrnn(x.to(self.u.dtype), self.u, h0, activation=self.activation)
+        return indrnn(x.to(self.u.dtype), self.u, h0, activation=self.activation, reverse=self.reverse)
 
     def extra_repr(self) -> str:
         """Returns what `print(model)` shows of this layer."""
@@ -92,6 +96,16 @@ def clamp_recurrent_(model: nn.Module) -> None:
             module.clamp_()
 
 
+def excess(model: nn.Module) -> Tensor:
+    """Returns the norm of what the model's recurrent weights exceed their bounds by: a penalty, as a scalar.
+
+    The alternative to clamping that the README of Sunnydreamrain/IndRNN_pytorch names.
+    """
+    layers = [module for module in model.modules() if isinstance(module, IndRNN)]
+    beyond = torch.cat([F.relu(layer.u.abs() - layer.bound) for layer in layers])
+    return torch.linalg.vector_norm(beyond)  # type: ignore[no-any-return]
+
+
 class Linear(nn.Linear):
     """A linear map of every step as one matrix product; as published, weights U(+-sqrt(6 / (65 inputs)))."""
 
@@ -99,6 +113,19 @@ class Linear(nn.Linear):
         """Draws the weights anew."""
         nn.init.kaiming_uniform_(self.weight, a=8)
         nn.init.zeros_(self.bias)
+
+
+class Convolution(nn.Conv1d):
+    """A convolution padded to keep the places of stride 1; weights are drawn as those of `Linear`."""
+
+    def __init__(self, inputs: int, channels: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(inputs, channels, kernel, stride, padding=kernel // 2)
+
+    def reset_parameters(self) -> None:
+        """Draws the weights anew."""
+        nn.init.kaiming_uniform_(self.weight, a=8)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
 
 class BatchNormOverTime(nn.Module):
@@ -137,31 +164,45 @@ class RecurrentBlock(nn.Module):
 
     Args:
         units: number of units H.
+        channels: of a feature map, whose places are then normalised together; each unit is one if not given.
         dropout: probability that a unit is dropped for a clip.
         norm: whether the normalisation stands after or before the recurrence.
         recurrence: the remaining arguments of `IndRNN`.
     """
 
-    def __init__(self, units: int, *, dropout: float = 0.0, norm: Norm = "after", **recurrence: Any) -> None:
+    def __init__(
+        self,
+        units: int,
+        *,
+        channels: int | None = None,
+        dropout: float = 0.0,
+        norm: Norm = "after",
+        **recurrence: Any,
+    ) -> None:
         super().__init__()
+        self.channels = channels or units
         self.norm_first = norm == "before"
         self.indrnn = IndRNN(units, **recurrence)
-        self.norm = BatchNormOverTime(units)
+        self.norm = BatchNormOverTime(self.channels)
         self.dropout = DropoutOverTime(dropout)
 
     def forward(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Returns the output (T, B, H) and the last state (B, H)."""
         if self.norm_first:
-            y, h = self.indrnn(self.norm(x), h0)
+            y, h = self.indrnn(self._normalize(x), h0)
         else:
             y, h = self.indrnn(x, h0)
-            y = self.norm(y)
+            y = self._normalize(y)
         return self.dropout(y), h
+
+    def _normalize(self, x: Tensor) -> Tensor:
+        return self.norm(x.reshape(len(x), -1, self.channels)).view(x.shape)  # type: ignore[no-any-return]
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Returns optimiser groups: the weights of linear layers decay, u, biases and norms do not."""
-    decayed = {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)}
+    """Returns optimiser groups: weights of linear maps and convolutions decay, the others do not."""
+    maps = (nn.Linear, nn.Conv1d)
+    decayed = {id(module.weight) for module in model.modules() if isinstance(module, maps)}
     parameters = list(model.parameters())
     return [
         {"params": [p for p in parameters if id(p) in decayed], "weight_decay": weight_decay},

@@ -4,7 +4,14 @@ import torch
 from torch import nn
 
 from action_indrnn import layers
-from action_indrnn.layers import BatchNormOverTime, DropoutOverTime, IndRNN, Linear, RecurrentBlock
+from action_indrnn.layers import (
+    BatchNormOverTime,
+    Convolution,
+    DropoutOverTime,
+    IndRNN,
+    Linear,
+    RecurrentBlock,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +50,50 @@ def test_clamping_holds_both_signs() -> None:
     assert free == [-3.0, pytest.approx(0.2), 3.0]
 
 
+def test_the_penalty_is_the_norm_of_what_exceeds_the_bound() -> None:
+    model = nn.Sequential(IndRNN(2, length=20, bounded=False), IndRNN(2, length=20, bounded=False))
+    bound = 5 ** (1 / 20)
+    with torch.no_grad():
+        for layer, u in zip(layers_of(model), ([bound + 3, 0.5], [-bound - 4, bound]), strict=True):
+            layer.u.copy_(torch.tensor(u))
+    penalty = layers.excess(model)
+    assert penalty.item() == pytest.approx(5, rel=1e-6)
+    penalty.backward()
+    torch.testing.assert_close(model[0].u.grad, torch.tensor([0.6, 0.0]))
+    torch.testing.assert_close(model[1].u.grad, torch.tensor([-0.8, 0.0]))
+
+
+def test_within_the_bound_the_penalty_and_its_gradient_are_zero() -> None:
+    layer = IndRNN(5, length=20, bounded=False)
+    penalty = layers.excess(layer)
+    penalty.backward()
+    assert penalty.item() == 0
+    assert not layer.u.grad.any()
+
+
+def test_in_reverse_the_recurrence_starts_at_the_last_step() -> None:
+    layer = IndRNN(1, length=20)
+    layer.reverse = True
+    with torch.no_grad():
+        layer.u.fill_(0.5)
+    h, last = layer(torch.tensor([1.0, 2.0, 4.0]).view(3, 1, 1))
+    assert h.flatten().tolist() == [3.0, 4.0, 4.0]
+    assert last.tolist() == [[3.0]]
+
+
+def test_channels_are_normalised_over_their_places() -> None:
+    torch.manual_seed(0)
+    block = RecurrentBlock(6, channels=2, length=20)
+    y, _ = block(torch.randn(7, 5, 6) * 4)
+    by_channel = y.unflatten(2, (3, 2))
+    torch.testing.assert_close(by_channel.mean(dim=(0, 1, 2)), torch.zeros(2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        by_channel.var(dim=(0, 1, 2), unbiased=False), torch.ones(2), atol=1e-3, rtol=0
+    )
+    assert block.norm.norm.weight.shape == (2,)
+    assert (y.mean(dim=(0, 1)).abs() > 1e-3).any()  # a unit by itself is not
+
+
 def layers_of(model: nn.Module) -> list[IndRNN]:
     return [module for module in model.modules() if isinstance(module, IndRNN)]
 
@@ -67,6 +118,14 @@ def test_dropout_takes_a_unit_for_all_steps() -> None:
     assert (y[0] == 0).float().mean().item() == pytest.approx(0.4, abs=0.05)
     assert not (y[0, 0] == y[0, 1]).all()
     assert dropout.eval()(x) is x
+
+
+def test_a_convolution_starts_as_a_linear_map_does() -> None:
+    torch.manual_seed(0)
+    convolution = Convolution(30, 4000, 5)
+    assert convolution.weight.abs().max().item() == pytest.approx((6 / (65 * 150)) ** 0.5, rel=1e-3)
+    assert not convolution.bias.any()
+    assert convolution(torch.zeros(1, 30, 25)).shape == (1, 4000, 25)
 
 
 def test_linear_starts_as_published() -> None:
@@ -112,9 +171,9 @@ def test_batch_norm_still_runs_over_time_once_made_synchronous() -> None:
     torch.testing.assert_close(converted.eval()(x), expected)
 
 
-def test_only_the_weights_of_linear_layers_decay() -> None:
-    model = nn.Sequential(Linear(3, 4), RecurrentBlock(4, length=20))
+def test_only_the_weights_of_maps_decay() -> None:
+    model = nn.Sequential(Linear(3, 4), RecurrentBlock(4, length=20), Convolution(4, 5, 3))
     decayed, free = layers.parameter_groups(model, 0.1)
     assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0)
-    assert [tuple(parameter.shape) for parameter in decayed["params"]] == [(4, 3)]
-    assert len(free["params"]) == 1 + 1 + 2  # bias, u, the norm's scale and shift
+    assert [tuple(parameter.shape) for parameter in decayed["params"]] == [(4, 3), (5, 4, 3)]
+    assert len(free["params"]) == 1 + 1 + 2 + 1  # biases, u, the norm's scale and shift
