@@ -35,17 +35,33 @@ class Recurrent(Section):
         length: steps that the bound on |u| is computed for.
         magnification: largest gradient magnification over `length` steps; |u| <= magnification ** (1 /
             length).
-        bounded: whether u is held in that bound.
+        bound: how u is held in that bound: clamped after every step of the optimiser, drawn back by a penalty
+            on what exceeds it, or not at all.
+        bound_penalty: factor of that penalty.
+        bidirectional: whether a second network beside it walks every clip from its end; it sees whole clips
+            only.
     """
 
     norm: Literal["after", "before"] = "after"
     activation: Literal["relu", "tanh", "identity"] = "relu"
     length: Count = 20
     magnification: Annotated[float, Field(ge=1)] = 5.0
-    bounded: bool = True
+    bound: Literal["clamp", "penalty", "none"] = "clamp"
+    bound_penalty: Positive = 1.0
+    bidirectional: bool = False
 
 
-class Plain(Recurrent):
+class Layered(Recurrent):
+    """What the networks of linear layers share.
+
+    Attributes:
+        geometry: whether the distances between joints and lines of joints are put in front of the joints.
+    """
+
+    geometry: bool = False
+
+
+class Plain(Layered):
     """A stack of `layers` recurrent layers of `units` units."""
 
     kind: Literal["plain"] = "plain"
@@ -54,7 +70,7 @@ class Plain(Recurrent):
     dropout: Probability = 0.4
 
 
-class Residual(Recurrent):
+class Residual(Layered):
     """`blocks` residual blocks of two recurrences each, all of `units` units, and one last recurrence."""
 
     kind: Literal["residual"] = "residual"
@@ -63,14 +79,17 @@ class Residual(Recurrent):
     dropout: Probability = 0.5
 
 
-class Dense(Recurrent):
+class Dense(Layered):
     """Dense blocks, `blocks` has the number of layers of each; every layer adds `growth_rate` units.
 
     Attributes:
+        time_difference: whether the input and the output of every layer have their change since the frame
+            before beside them (the paper's feature augmentation, FA).
         dropout: of the units that a layer adds; the others belong to the part that they name.
     """
 
     kind: Literal["dense"] = "dense"
+    time_difference: bool = False
     growth_rate: Count = 48
     blocks: Annotated[tuple[Count, ...], Field(min_length=1, strict=False)] = (8, 6, 4)
     dropout: Probability = 0.5
@@ -80,8 +99,29 @@ class Dense(Recurrent):
     dropout_last: Probability = 0.3
 
 
-Model = Plain | Residual | Dense
-MODELS: dict[str, type[Section]] = {"plain": Plain, "residual": Residual, "dense": Dense}
+class Convolutional(Recurrent):
+    """Layers of feature maps: a convolution along a body's joints, then a recurrence in every place.
+
+    Attributes:
+        joints: of a body; all bodies go through the same convolutions.
+        channels: feature maps of each layer.
+        kernel: joints that a convolution sees at once; every layer but the first halves their number.
+    """
+
+    kind: Literal["convolutional"] = "convolutional"
+    joints: Count = 25
+    channels: Annotated[tuple[Count, ...], Field(min_length=1, strict=False)] = (32, 64, 128)
+    kernel: Literal[1, 3, 5, 7, 9] = 5
+    dropout: Probability = 0.3
+
+
+Model = Plain | Residual | Dense | Convolutional
+MODELS: dict[str, type[Section]] = {
+    "plain": Plain,
+    "residual": Residual,
+    "dense": Dense,
+    "convolutional": Convolutional,
+}
 
 
 class Data(Section):

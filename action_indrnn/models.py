@@ -1,91 +1,32 @@
-"""The plain, residual and densely connected IndRNN classifiers.
+"""The plain, residual, densely connected and convolutional IndRNN classifiers.
 
 Shapes: `T` frames, `B` clips in a batch, `F` features, `H` units, `K` classes; sequences are time-major.
 Source: Li et al., arXiv 1910.06251, as in Sunnydreamrain/IndRNN_pytorch.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 
-from action_indrnn.config import Config, Dense, Model, Plain, Residual
-from action_indrnn.layers import IndRNN, Linear, RecurrentBlock
+from action_indrnn.classifier import Bidirectional, Classifier, Recur, State
+from action_indrnn.config import Config, Convolutional, Dense, Model, Plain, Residual
+from action_indrnn.features import TimeDifference
+from action_indrnn.layers import Convolution, Linear, RecurrentBlock
 
-State = tuple[Tensor, ...]
-Recur = Callable[[nn.Module, Tensor], Tensor]  # runs a module with its state and keeps the state for later
-
-
-class Classifier(nn.Module, ABC):
-    """What the three networks share: the state's walk through the layers, the logits of the last step.
-
-    A subclass registers its recurrent layers in the order in which `body` runs them.
-    """
-
-    causal: ClassVar[bool] = True
-
-    def __init__(self, features: int, classes: int, width: int) -> None:
-        super().__init__()
-        self.features = features
-        self.classes = classes
-        self.classifier = Linear(width, classes)
-        nn.init.kaiming_normal_(self.classifier.weight)
-
-    @abstractmethod
-    def body(self, x: Tensor, recur: Recur) -> Tensor:
-        """Returns what the classifier reads, (T, B, width); `recur(module, x)` runs a recurrent module."""
-
-    def recurrences(self) -> Iterator[IndRNN]:
-        """Yields the IndRNN layers in the order of the state."""
-        return (module for module in self.modules() if isinstance(module, IndRNN))
-
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Returns the logits (B, K) after the last step of x, and the state to go on from.
-
-        Feeding a clip in pieces, each with the state of the one before, gives the logits of the whole clip in
-        evaluation mode; with T = 1 that is streaming.
-
-        Args:
-            x: features, (T, B, F).
-            state: one (B, H) for every IndRNN layer, in order; zeros if not given.
-
-        Raises:
-            ValueError: features or a state that do not fit the model.
-        """
-        if x.ndim != 3 or x.shape[2] != self.features:
-            raise ValueError(f"expected input (T, B, {self.features} features), found {tuple(x.shape)}")
-        if state is not None:
-            self._check(state, x.shape[1])
-        after: list[Tensor] = []
-
-        def recur(module: nn.Module, x: Tensor) -> Tensor:
-            y, h = module(x, None if state is None else state[len(after)])
-            after.append(h)
-            return y  # type: ignore[no-any-return]
-
-        y = self.body(x, recur)
-        return self.classifier(y[-1]), tuple(after)
-
-    def _check(self, state: State, batch: int) -> None:
-        expected = [(batch, layer.units) for layer in self.recurrences()]
-        if len(state) != len(expected):
-            raise ValueError(f"expected a state of {len(expected)} tensors, found {len(state)}")
-        for index, (h, shape) in enumerate(zip(state, expected, strict=True)):
-            if h.shape != shape:
-                raise ValueError(f"state[{index}]: expected shape {shape}, found {tuple(h.shape)}")
+__all__ = ["Bidirectional", "Classifier", "State", "build"]
 
 
-def _block(config: Model, units: int, dropout: float, *, last: bool = False) -> RecurrentBlock:
+def _block(
+    config: Model, units: int, dropout: float, *, last: bool = False, channels: int | None = None
+) -> RecurrentBlock:
     return RecurrentBlock(
         units,
+        channels=channels,
         dropout=dropout,
         norm=config.norm,
         length=config.length,
         magnification=config.magnification,
         activation=config.activation,
-        bounded=config.bounded,
+        bounded=config.bound == "clamp",
         last=last,
     )
 
@@ -107,11 +48,11 @@ class PlainIndRNN(Classifier):
     """A stack of recurrent layers of one width."""
 
     def __init__(self, config: Plain, features: int = 150, classes: int = 60) -> None:
-        super().__init__(features, classes, config.units)
+        super().__init__(features, classes, config.units, geometry=config.geometry)
         self.layers = nn.ModuleList(
             RecurrentLayer(
                 config,
-                config.units if index else features,
+                config.units if index else self.inputs,
                 config.units,
                 config.dropout,
                 last=index == config.layers - 1,
@@ -146,8 +87,8 @@ class ResidualIndRNN(Classifier):
     """A linear map to the width, residual blocks, and a last recurrent block."""
 
     def __init__(self, config: Residual, features: int = 150, classes: int = 60) -> None:
-        super().__init__(features, classes, config.units)
-        self.first = Linear(features, config.units)
+        super().__init__(features, classes, config.units, geometry=config.geometry)
+        self.first = Linear(self.inputs, config.units)
         self.blocks = nn.ModuleList(ResidualBlock(config) for _ in range(config.blocks))
         self.last = _block(config, config.units, config.dropout, last=True)
 
@@ -159,35 +100,66 @@ class ResidualIndRNN(Classifier):
         return recur(self.last, x)
 
 
+class DenseStep(nn.Module):
+    """A recurrent layer and, with `time_difference`, the change of its output beside it."""
+
+    def __init__(self, config: Dense, inputs: int, units: int, dropout: float, *, last: bool = False) -> None:
+        super().__init__()
+        self.linear = Linear(inputs, units)
+        self.block = _block(config, units, dropout, last=last)
+        self.difference = TimeDifference(units) if config.time_difference else None
+        self.width = 2 * units if config.time_difference else units
+
+    def forward(self, x: Tensor, recur: Recur) -> Tensor:
+        """Returns the output, (T, B, width)."""
+        y = recur(self.block, self.linear(x))
+        return y if self.difference is None else recur(self.difference, y)
+
+
 class DenseLayer(nn.Module):
     """A bottleneck of four times the growth rate, then `growth_rate` new units beside the input."""
 
     def __init__(self, config: Dense, inputs: int) -> None:
         super().__init__()
-        bottleneck = 4 * config.growth_rate
-        self.bottleneck = RecurrentLayer(config, inputs, bottleneck, config.dropout_bottleneck)
-        self.growth = RecurrentLayer(config, bottleneck, config.growth_rate, config.dropout)
+        self.bottleneck = DenseStep(config, inputs, 4 * config.growth_rate, config.dropout_bottleneck)
+        self.growth = DenseStep(config, self.bottleneck.width, config.growth_rate, config.dropout)
+        self.width = inputs + self.growth.width
 
     def forward(self, x: Tensor, recur: Recur) -> Tensor:
-        """Returns x with the new units behind it, (T, B, inputs + growth_rate)."""
-        return torch.cat((x, recur(self.growth, recur(self.bottleneck, x))), dim=2)
+        """Returns x with the new units behind it, (T, B, width)."""
+        return torch.cat((x, self.growth(self.bottleneck(x, recur), recur)), dim=2)
 
 
 class DenseBlock(nn.Module):
-    """Dense layers, then a transition that halves the width."""
+    """Dense layers, then a transition to half of their units.
+
+    Args:
+        config: of the network.
+        inputs: width of the input.
+        layers: how many.
+        dropout: of the transition.
+        last: whether the answer is read from the transition.
+
+    Attributes:
+        width: of the output.
+    """
 
     def __init__(self, config: Dense, inputs: int, layers: int, dropout: float, *, last: bool) -> None:
         super().__init__()
-        widths = [inputs + index * config.growth_rate for index in range(layers + 1)]
-        self.layers = nn.ModuleList(DenseLayer(config, width) for width in widths[:-1])
-        self.width = widths[-1] // 2
-        self.transition = RecurrentLayer(config, widths[-1], self.width, dropout, last=last)
+        self.layers = nn.ModuleList()
+        for _ in range(layers):
+            layer = DenseLayer(config, inputs)
+            self.layers.append(layer)
+            inputs = layer.width
+        units = inputs // (4 if config.time_difference else 2)  # changes beside the units count not
+        self.transition = DenseStep(config, inputs, units, dropout, last=last)
+        self.width = self.transition.width
 
     def forward(self, x: Tensor, recur: Recur) -> Tensor:
         """Returns the output of the transition, (T, B, width)."""
         for layer in self.layers:
             x = layer(x, recur)
-        return recur(self.transition, x)
+        return self.transition(x, recur)  # type: ignore[no-any-return]
 
 
 class DenseIndRNN(Classifier):
@@ -195,32 +167,111 @@ class DenseIndRNN(Classifier):
 
     def __init__(self, config: Dense, features: int = 150, classes: int = 60) -> None:
         width = 6 * config.growth_rate
-        first = RecurrentLayer(config, features, width, config.dropout_first)
-        blocks = nn.ModuleList()
+        for layers in config.blocks:
+            width = (width + layers * config.growth_rate) // 2
+        sides = 2 if config.time_difference else 1
+        super().__init__(features, classes, sides * width, geometry=config.geometry)
+        self.difference = TimeDifference(self.inputs) if config.time_difference else None
+        self.first = DenseStep(config, sides * self.inputs, 6 * config.growth_rate, config.dropout_first)
+        self.blocks = nn.ModuleList()
+        inputs = self.first.width
         for index, layers in enumerate(config.blocks):
             last = index == len(config.blocks) - 1
             dropout = config.dropout_last if last else config.dropout_transition
-            block = DenseBlock(config, width, layers, dropout, last=last)
-            blocks.append(block)
-            width = block.width
-        super().__init__(features, classes, width)
-        self.first = first
-        self.blocks = blocks
+            block = DenseBlock(config, inputs, layers, dropout, last=last)
+            self.blocks.append(block)
+            inputs = block.width
 
     def body(self, x: Tensor, recur: Recur) -> Tensor:
         """Returns the output of the last transition, (T, B, width)."""
-        x = recur(self.first, x)
+        if self.difference is not None:
+            x = recur(self.difference, x)
+        x = self.first(x, recur)
         for block in self.blocks:
             x = block(x, recur)
         return x
 
 
+class ConvolutionalLayer(nn.Module):
+    """A convolution of every frame along the joints of each body, then a recurrence in every place.
+
+    Every unit of a feature map has a recurrent weight of its own, as the papers' equation has it (one weight
+    a hidden unit, W x replaced by a convolution): so each joint keeps its own memory, and only the
+    convolution is shared between places. The normalisation is that of feature maps: one for each channel.
+
+    Shapes: `M` bodies, `P` places, `C` channels; units are (M, P, C), channels last.
+    """
+
+    def __init__(
+        self,
+        config: Convolutional,
+        bodies: int,
+        places: int,
+        inputs: int,
+        channels: int,
+        stride: int,
+        last: bool,
+    ) -> None:
+        super().__init__()
+        self.shape = (places, inputs)
+        self.places = (places - 1) // stride + 1
+        self.convolution = Convolution(inputs, channels, config.kernel, stride)
+        self.units = bodies * self.places * channels
+        self.block = _block(config, self.units, config.dropout, last=last, channels=channels)
+
+    def forward(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Returns the output (T, B, H) and the last state (B, H)."""
+        maps = x.reshape(-1, *self.shape).transpose(1, 2)  # (T * B * M, C, P)
+        y = self.convolution(maps).transpose(1, 2)
+        return self.block(y.reshape(*x.shape[:2], self.units), h0)  # type: ignore[no-any-return]
+
+
+class ConvolutionalIndRNN(Classifier):
+    """A stack of convolutional layers; each but the first halves the places."""
+
+    def __init__(self, config: Convolutional, features: int = 150, classes: int = 60) -> None:
+        bodies, rest = divmod(features, 3 * config.joints)
+        if rest or not bodies:
+            raise ValueError(
+                f"model.joints: expected bodies of {config.joints} joints in 3 coordinates, "
+                f"{3 * config.joints} features each, found {features} features"
+            )
+        layers = []
+        places, inputs = config.joints, 3
+        for index, channels in enumerate(config.channels):
+            last = index == len(config.channels) - 1
+            layer = ConvolutionalLayer(config, bodies, places, inputs, channels, 2 if index else 1, last)
+            layers.append(layer)
+            places, inputs = layer.places, channels
+        super().__init__(features, classes, layers[-1].units)
+        self.layers = nn.ModuleList(layers)
+
+    def body(self, x: Tensor, recur: Recur) -> Tensor:
+        """Returns the feature maps of the last layer, (T, B, H)."""
+        for layer in self.layers:
+            x = recur(layer, x)
+        return x
+
+
 def build(config: Model | Config, features: int = 150, classes: int = 60) -> Classifier:
-    """Returns the network that a configuration, or its `[model]` table, describes, with fresh weights."""
-    match config.model if isinstance(config, Config) else config:
-        case Plain() as plain:
-            return PlainIndRNN(plain, features, classes)
-        case Residual() as residual:
-            return ResidualIndRNN(residual, features, classes)
-        case Dense() as dense:
-            return DenseIndRNN(dense, features, classes)
+    """Returns the network that a configuration, or its `[model]` table, describes, with fresh weights.
+
+    Raises:
+        ValueError: the features do not fit a network that needs to know joints.
+    """
+    model = config.model if isinstance(config, Config) else config
+    if model.bidirectional:
+        return Bidirectional(_build(model, features, classes), _build(model, features, classes))
+    return _build(model, features, classes)
+
+
+def _build(config: Model, features: int, classes: int) -> Classifier:
+    match config:
+        case Plain():
+            return PlainIndRNN(config, features, classes)
+        case Residual():
+            return ResidualIndRNN(config, features, classes)
+        case Dense():
+            return DenseIndRNN(config, features, classes)
+        case Convolutional():
+            return ConvolutionalIndRNN(config, features, classes)

@@ -29,7 +29,7 @@ from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.dataset import Clips, Split
 from action_indrnn.evaluation import Report
 from action_indrnn.interrupt import asked_to_stop
-from action_indrnn.layers import clamp_recurrent_, parameter_groups
+from action_indrnn.layers import clamp_recurrent_, excess, parameter_groups
 from action_indrnn.models import Classifier, build
 from action_indrnn.schedule import Schedule
 
@@ -232,6 +232,8 @@ class Run:
         _seed_torch(train.seed, _DROPOUT, step)
         logits, _ = self.model(x.to(self.device))
         loss = F.cross_entropy(logits, labels)
+        if self.settings.model.bound == "penalty":
+            loss = loss + self.settings.model.bound_penalty * excess(self.model)
         if not torch.isfinite(loss):
             raise ValueError(
                 f"expected a finite loss, found {loss.item()} in epoch {progress.epoch + 1}, "

@@ -95,7 +95,7 @@ def test_overrides() -> None:
         ("train.seed=-1", "expected an integer >= 0 and < 4294967296, found -1"),
         ("train.batch=1\nx=2", r"expected an integer >= 1, found '1\nx=2'"),
         ("model.norm=none", "expected one of 'after', 'before', found 'none'"),
-        ("model.kind=lstm", "expected one of 'plain', 'residual', 'dense', found 'lstm'"),
+        ("model.kind=lstm", "expected one of 'plain', 'residual', 'dense', 'convolutional', found 'lstm'"),
         ("train=3", "override train: expected"),
         ("train.batch", "override 'train.batch': expected key=value"),
         ("train.batch.size=3", "override train.batch: expected an integer >= 1, found {'size': 3}"),
@@ -130,7 +130,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load(path)
     path.write_text("[train]\nbatch = 3\n")
     with pytest.raises(
-        ConfigError, match=r"model\.kind: expected one of 'plain', 'residual', 'dense', found none"
+        ConfigError,
+        match=r"model\.kind: expected one of 'plain', 'residual', 'dense', 'convolutional', found none",
     ):
         load(path)
     with pytest.raises(ConfigError, match="residul: unknown configuration; did you mean 'residual'"):

@@ -7,14 +7,20 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from action_indrnn import config, layers
-from action_indrnn.config import Dense, Plain, Residual
+from action_indrnn.config import Convolutional, Dense, Model, Plain, Residual
 from action_indrnn.models import Classifier, build
 
-SMALL = {
+FEATURES = 150
+SMALL: dict[str, Model] = {
     "plain": Plain(units=7, layers=3),
     "residual": Residual(units=6, blocks=2),
     "dense": Dense(growth_rate=3, blocks=(2, 1)),
+    "dense_fa": Dense(growth_rate=2, blocks=(2, 1), time_difference=True),
+    "dense_fa_geo": Dense(growth_rate=2, blocks=(1, 1), time_difference=True, geometry=True),
+    "convolutional": Convolutional(channels=(3, 4), kernel=3),
 }
+WHOLE = {kind: settings.model_copy(update={"bidirectional": True}) for kind, settings in SMALL.items()}
+EVERY = SMALL | {f"bidirectional {kind}": settings for kind, settings in WHOLE.items()}
 
 
 def count(model: Classifier) -> int:
@@ -34,6 +40,9 @@ def count(model: Classifier) -> int:
         (Plain(units=128, layers=12), 1, 10, 187_786, 12),
         (Residual(units=128, blocks=5), 1, 10, 170_890, 11),
         (Dense(growth_rate=16), 1, 10, 256_514, 40),
+        (config.load("dense_fa_geo").model, 150, 60, 5_640_108, 40),
+        (config.load("dense_fa_geo").model, 150, 120, 5_670_408, 40),
+        (Dense(time_difference=True), 150, 60, 4_606_764, 40),
     ],
 )
 def test_networks_have_the_published_size(settings, features, classes, parameters, recurrences) -> None:
@@ -44,6 +53,23 @@ def test_networks_have_the_published_size(settings, features, classes, parameter
 
 def test_a_whole_configuration_builds_its_network() -> None:
     assert count(build(config.load("plain"))) == 1_430_588
+
+
+def test_a_bidirectional_network_is_two_before_one_classifier() -> None:
+    model = build(Plain(bidirectional=True))
+    assert count(model) == 2 * (1_430_588 - 60) + 60  # the class's bias stands once
+    assert len(list(model.recurrences())) == 12
+
+
+def test_convolutional_sizes_follow_from_its_maps() -> None:
+    model = build(Convolutional(channels=(4, 6, 8), kernel=3), 150, 10)
+    places, channels = (25, 13, 7), (4, 6, 8)
+    assert [layer.units for layer in model.recurrences()] == [
+        2 * p * c for p, c in zip(places, channels, strict=True)
+    ]
+    maps = (3 * 3 + 1) * 4 + (3 * 4 + 1) * 6 + (3 * 6 + 1) * 8
+    recurrences = 2 * (25 * 4 + 13 * 6 + 7 * 8)
+    assert count(model) == maps + recurrences + 2 * sum(channels) + (2 * 7 * 8 + 1) * 10
 
 
 def test_dense_widths_are_the_published_ones() -> None:
@@ -59,20 +85,25 @@ def test_dense_widths_are_the_published_ones() -> None:
     assert max(widths) == 672
 
 
-@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize("kind", EVERY)
 def test_the_last_layer_starts_near_one_and_only_it(kind: str) -> None:
     torch.manual_seed(0)
-    model = build({"plain": Plain(), "residual": Residual(), "dense": Dense()}[kind])
+    wide = {"units": 64, "growth_rate": 16, "channels": (8, 8)}
+    settings = EVERY[kind].model_copy(
+        update={k: v for k, v in wide.items() if k in type(EVERY[kind]).model_fields}
+    )
+    model = build(settings)
     low = layers.u_low(20, 5)
-    lows = [float(layer.u.detach().min()) for layer in model.recurrences()]
-    assert lows[-1] >= low
-    assert max(lows[:-1]) < low
+    for network in (model.ahead, model.back) if settings.bidirectional else (model,):
+        lows = [float(layer.u.detach().min()) for layer in network.recurrences()]
+        assert lows[-1] >= low
+        assert max(lows[:-1]) < low
 
 
-@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize("kind", EVERY)
 def test_settings_reach_every_recurrence(kind: str) -> None:
-    told = {"norm": "before", "activation": "tanh", "length": 7, "magnification": 2.0, "bounded": False}
-    model = build(SMALL[kind].model_copy(update=told), 5, 3)
+    told = {"norm": "before", "activation": "tanh", "length": 7, "magnification": 2.0, "bound": "none"}
+    model = build(EVERY[kind].model_copy(update=told), FEATURES, 3)
     blocks = [module for module in model.modules() if isinstance(module, layers.RecurrentBlock)]
     assert len(blocks) == len(list(model.recurrences()))
     for block in blocks:
@@ -82,13 +113,20 @@ def test_settings_reach_every_recurrence(kind: str) -> None:
         assert not block.indrnn.bounded
 
 
+@pytest.mark.parametrize(("bound", "clamped"), [("clamp", True), ("penalty", False), ("none", False)])
+def test_only_a_clamp_clamps(bound: str, clamped: bool) -> None:
+    model = build(Plain(units=3, layers=2, bound=bound), 5, 2)
+    assert {layer.bounded for layer in model.recurrences()} == {clamped}
+
+
 def test_every_dropout_stands_in_its_place() -> None:
-    def of(kind: type[Plain | Residual | Dense], **settings: object) -> list[float]:
-        modules = build(kind(**settings), 5, 3).modules()
+    def of(kind: type[Model], **settings: object) -> list[float]:
+        modules = build(kind(**settings), 3, 3).modules()
         return [module.p for module in modules if isinstance(module, layers.DropoutOverTime)]
 
     assert of(Plain, layers=3, dropout=0.2) == [0.2] * 3
     assert of(Residual, blocks=2, dropout=0.2) == [0.2] * 5
+    assert of(Convolutional, joints=1, channels=[2, 2], dropout=0.2) == [0.2] * 2
     places = {"dropout_first": 0.1, "dropout_bottleneck": 0.2, "dropout": 0.3}
     places |= {"dropout_transition": 0.4, "dropout_last": 0.6}
     assert of(Dense, growth_rate=3, blocks=[2, 1], **places) == [0.1, 0.2, 0.3, 0.2, 0.3, 0.4, 0.2, 0.3, 0.6]
@@ -103,17 +141,17 @@ def test_the_classifier_starts_as_published() -> None:
 
 @pytest.mark.parametrize("kind", SMALL)
 def test_the_state_s_order_is_the_layers_order(kind: str) -> None:
-    model = build(SMALL[kind], 5, 3)
-    _, state = model(torch.randn(4, 2, 5))
-    assert [h.shape[1] for h in state] == [layer.units for layer in model.recurrences()]
+    model = build(SMALL[kind], FEATURES, 3)
+    _, state = model(torch.randn(4, 2, FEATURES))
+    assert [h.shape[1] for h in state] == [layer.units for layer in model.memories()]
 
 
-@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize("kind", EVERY)
 @pytest.mark.parametrize("norm", ["after", "before"])
 def test_plain_autograd_reaches_every_parameter(kind: str, norm: str) -> None:
     torch.manual_seed(0)
-    model = build(SMALL[kind].model_copy(update={"norm": norm}), 5, 3)
-    logits, _ = model(torch.randn(6, 8, 5))
+    model = build(EVERY[kind].model_copy(update={"norm": norm}), FEATURES, 3)
+    logits, _ = model(torch.randn(6, 8, FEATURES))
     F.cross_entropy(logits, torch.arange(8) % 3).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -123,10 +161,10 @@ def test_plain_autograd_reaches_every_parameter(kind: str, norm: str) -> None:
 def trained(kind: str, dtype: torch.dtype) -> Classifier:
     """A model whose batch normalisation has seen data."""
     torch.manual_seed(1)
-    model = build(SMALL[kind], 5, 3).to(dtype)
+    model = build(EVERY[kind], FEATURES, 3).to(dtype)
     with torch.no_grad():
         for _ in range(3):
-            model(torch.randn(6, 9, 5, dtype=dtype) + 0.5)
+            model(torch.randn(6, 9, FEATURES, dtype=dtype) + 0.5)
     return model.eval()
 
 
@@ -136,7 +174,7 @@ def test_a_stream_in_any_pieces_gives_the_whole_clip_s_logits(kind: str, steps: 
     cuts = sorted(data.draw(st.sets(st.integers(1, max(1, steps - 1)))) | {0, steps})
     for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
         model = trained(kind, dtype)
-        x = torch.randn(steps, 2, 5, dtype=dtype)
+        x = torch.randn(steps, 2, FEATURES, dtype=dtype)
         whole, final = model(x)
         state = None
         for start, end in pairwise(cuts):
@@ -148,7 +186,7 @@ def test_a_stream_in_any_pieces_gives_the_whole_clip_s_logits(kind: str, steps: 
 
 def test_residual_is_the_published_wiring() -> None:
     model = trained("residual", torch.float64)
-    x = torch.randn(4, 2, 5, dtype=torch.float64)
+    x = torch.randn(4, 2, FEATURES, dtype=torch.float64)
 
     def irb(block, x):
         h, _ = layers.indrnn(x, block.indrnn.u)
@@ -162,6 +200,61 @@ def test_residual_is_the_published_wiring() -> None:
         y = y + block.linear2(irb(block.block2, block.linear1(irb(block.block1, y))))
     expected = model.classifier(irb(model.last, y)[-1])
     torch.testing.assert_close(model(x)[0], expected)
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_the_network_that_walks_back_is_the_other_on_a_clip_turned_round(kind: str) -> None:
+    model = trained(f"bidirectional {kind}", torch.float64)
+    assert not model.causal
+    model.back.load_state_dict(model.ahead.state_dict())
+    x = torch.randn(5, 2, FEATURES, dtype=torch.float64)
+    width = model.classifier.in_features // 2
+    torch.testing.assert_close(model.back(x)[0], model.ahead(x.flip(0))[0])
+    torch.testing.assert_close(
+        model(x)[0],
+        model.ahead(x)[0] @ model.classifier.weight[:, :width].T
+        + model.ahead(x.flip(0))[0] @ model.classifier.weight[:, width:].T
+        + model.classifier.bias,
+    )
+
+
+def test_a_bidirectional_network_takes_no_state() -> None:
+    model = build(WHOLE["plain"], 5, 3)
+    _, state = model(torch.zeros(4, 2, 5))
+    with pytest.raises(ValueError, match="a bidirectional network needs the whole clip at once"):
+        model(torch.zeros(4, 2, 5), state)
+
+
+def test_a_place_of_a_map_sees_its_neighbours_alone() -> None:
+    model = build(Convolutional(channels=(3,), kernel=5, joints=25), 150, 4).eval()
+    x = torch.randn(6, 1, 150)
+    moved = x.clone()
+    moved[3:, 0, 75 + 3 * 10] += 1.0  # the second body's joint 10, from frame 3 on
+    before, after = (model.body(y, lambda module, x: module(x)[0]).view(6, 2, 25, 3) for y in (x, moved))
+    touched = (before != after).any(dim=3)  # (T, M, P)
+    assert not touched[:3].any()
+    assert not touched[:, 0].any()
+    assert set(touched[3:, 1].nonzero()[:, 1].tolist()) <= set(range(8, 13))
+    assert touched.any()
+
+
+def test_every_unit_of_a_map_has_its_own_weight() -> None:
+    model = build(Convolutional(channels=(2,), kernel=1, dropout=0.0), 150, 4).eval()
+    (recurrence,) = model.recurrences()
+    x = torch.zeros(2, 1, 150)
+    x[0] = 1.0
+    _, (h,) = model(x)
+    _, (first,) = model(x[:1])
+    assert (first > 0).any()
+    bias = model.layers[0].convolution.bias
+    assert not bias.any()
+    torch.testing.assert_close(h, first * recurrence.u.detach())
+
+
+@pytest.mark.parametrize("settings", [SMALL["dense_fa_geo"], SMALL["convolutional"]])
+def test_joints_that_do_not_fit_are_refused(settings: Model) -> None:
+    with pytest.raises(ValueError, match=r"^model\.\w+: expected bodies of 25 joints .*, found 60 features"):
+        build(settings, 60, 3)
 
 
 def test_what_does_not_fit_is_named() -> None:

@@ -19,6 +19,7 @@ FLOORS = [
     {"training", "recognizer", "bench"},
     {"evaluation", "checkpoint"},
     {"dataset", "models", "schedule", "interrupt"},
+    {"classifier"},
     {"layers", "config", "features"},
     {"kernels", "data_prep", "configs"},
 ]

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -203,3 +204,18 @@ def test_a_loss_that_explodes_is_an_error(made_set: PreparedSet, tmp_path: Path,
         a_run.model.classifier.weight.fill_(torch.inf)
     with pytest.raises(ValueError, match="expected a finite loss, found nan in epoch 1, step 1"):
         a_run.train()
+
+
+def test_a_penalty_draws_recurrent_weights_back(made_set: PreparedSet, tmp_path: Path) -> None:
+    options = ("model.bound=penalty", "model.bound_penalty=1e4", "train.max_epochs=1")
+    a_run = Run(tiny(*options), made_set, "xsub", tmp_path / "run")
+    layers = list(a_run.model.recurrences())
+    for layer in layers:
+        layer.u.data.fill_(layer.bound + 0.1)
+    a_run.start()
+    a_run._epoch(threading.Event(), a_run._bar())
+    moved = 2e-3 * a_run.steps  # Adam's step is the learning rate where a gradient keeps its sign
+    for layer in layers:
+        torch.testing.assert_close(
+            layer.u.detach(), torch.full((16,), layer.bound + 0.1 - moved), atol=1e-4, rtol=0
+        )

@@ -1,0 +1,139 @@
+"""What the networks share: the walk of the state through the layers, and the logits of the last step.
+
+Shapes: `T` frames, `B` clips in a batch, `F` features, `H` units, `K` classes; sequences are time-major.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from action_indrnn.features import JointLineDistances, TimeDifference
+from action_indrnn.layers import IndRNN, Linear
+
+State = tuple[Tensor, ...]
+Recur = Callable[[nn.Module, Tensor], Tensor]  # runs a module with its state and keeps the state for later
+
+
+class Classifier(nn.Module, ABC):
+    """A network that answers from the last step.
+
+    A subclass registers the modules that have a state in the order in which `body` runs them.
+
+    Args:
+        features: F, numbers in a frame.
+        classes: K.
+        width: of what `body` returns.
+        geometry: whether `body` gets the joint-line distances in front of the joints.
+
+    Attributes:
+        inputs: numbers in a frame that `body` gets.
+        reverse: whether the walk ends at the first frame; see `turn`.
+    """
+
+    causal: ClassVar[bool] = True
+
+    def __init__(self, features: int, classes: int, width: int, *, geometry: bool = False) -> None:
+        super().__init__()
+        self.features = features
+        self.classes = classes
+        self.reverse = False
+        self.front = JointLineDistances(features) if geometry else None
+        self.inputs = self.front.features if self.front else features
+        self.classifier: nn.Module = Linear(width, classes)
+        nn.init.kaiming_normal_(self.classifier.weight)
+
+    @abstractmethod
+    def body(self, x: Tensor, recur: Recur) -> Tensor:
+        """Returns what the classifier reads, (T, B, width); `recur(module, x)` runs a module with a state."""
+
+    def recurrences(self) -> Iterator[IndRNN]:
+        """Yields the IndRNN layers from the input to the output."""
+        return (module for module in self.modules() if isinstance(module, IndRNN))
+
+    def memories(self) -> Iterator[IndRNN | TimeDifference]:
+        """Yields the modules that have a state, in the state's order."""
+        return (module for module in self.modules() if isinstance(module, IndRNN | TimeDifference))
+
+    def turn(self) -> None:
+        """Makes the network walk from the last frame to the first, where it then answers."""
+        self.reverse = True
+        for module in self.memories():
+            module.reverse = True
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Returns the logits (B, K) after the last step of x, and the state to go on from.
+
+        Feeding a clip in pieces, each with the state of the one before, gives the logits of the whole clip in
+        evaluation mode; with T = 1 that is streaming.
+
+        Args:
+            x: features, (T, B, F).
+            state: one (B, H) for every module in `memories()`; zeros if not given.
+
+        Raises:
+            ValueError: features or a state that do not fit the model.
+        """
+        if x.ndim != 3 or x.shape[2] != self.features:
+            raise ValueError(f"expected input (T, B, {self.features} features), found {tuple(x.shape)}")
+        if state is not None:
+            self._check(state, x.shape[1])
+        after: list[Tensor] = []
+
+        def recur(module: nn.Module, x: Tensor) -> Tensor:
+            y, h = module(x, None if state is None else state[len(after)])
+            after.append(h)
+            return y  # type: ignore[no-any-return]
+
+        y = self.body(x if self.front is None else self.front(x), recur)
+        return self.classifier(y[0 if self.reverse else -1]), tuple(after)
+
+    def _check(self, state: State, batch: int) -> None:
+        expected = [(batch, module.units) for module in self.memories()]
+        if len(state) != len(expected):
+            raise ValueError(f"expected a state of {len(expected)} tensors, found {len(state)}")
+        for index, (h, shape) in enumerate(zip(state, expected, strict=True)):
+            if h.shape != shape:
+                raise ValueError(f"state[{index}]: expected shape {shape}, found {tuple(h.shape)}")
+
+
+class Bidirectional(Classifier):
+    """Two networks, one of which walks from the last frame to the first, before one classifier.
+
+    Args:
+        ahead: the network that walks forwards.
+        back: one like it, which is turned here.
+    """
+
+    causal = False
+
+    def __init__(self, ahead: Classifier, back: Classifier) -> None:
+        width = sum(_without_classifier(network) for network in (ahead, back))
+        super().__init__(ahead.features, ahead.classes, width)
+        back.turn()
+        self.ahead = ahead
+        self.back = back
+
+    def body(self, x: Tensor, recur: Recur) -> Tensor:
+        """Returns the one's output at the last frame beside the other's at the first, (1, B, 2 H)."""
+        return torch.cat((self.ahead(x)[0], self.back(x)[0]), dim=1)[None]
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Returns the logits (B, K) of whole clips x (T, B, F), and no state.
+
+        Raises:
+            ValueError: a state is given, or features that do not fit the model.
+        """
+        if state is not None:
+            raise ValueError("a bidirectional network needs the whole clip at once, it goes on from no state")
+        return super().forward(x)
+
+
+def _without_classifier(network: Classifier) -> int:
+    """Takes the network's classifier away and returns the width that it read."""
+    classifier = network.classifier
+    assert isinstance(classifier, Linear)
+    network.classifier = nn.Identity()
+    return classifier.in_features
