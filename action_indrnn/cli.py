@@ -172,6 +172,16 @@ def _print_mean(results: "list[Result]", protocol: str) -> None:
 
 
 @app.command()
+def configs(
+    notes: Annotated[bool, typer.Option("--notes", help="Name the sources of the figures too.")] = False,
+) -> None:
+    """List the shipped configurations with the published accuracies and ours."""
+    from action_indrnn import published
+
+    print(published.as_text(notes))
+
+
+@app.command()
 def evaluate(
     model: ModelFile,
     prepared_set: SetFolder,

@@ -179,12 +179,23 @@ class Evaluate(Section):
 
 
 class Published(Section):
-    """Where the settings come from and what was reported with them, top-1 in percent; for the reader only."""
+    """What was reported with the settings under one protocol, top-1 in percent; for the reader only.
 
+    Attributes:
+        dataset, protocol: what it was measured on.
+        paper: the paper's figure; theirs come from batch normalisation with the statistics of the test batch.
+        log: the figure in the authors' training log with running statistics, as ours are measured.
+        measured: ours; none if it has not been run.
+        source: of the figures.
+        note: what else there is to know.
+    """
+
+    dataset: Literal["ntu60", "ntu120"]
+    protocol: Literal["xsub", "xview", "xset"]
+    paper: Percent | None = None
+    log: Percent | None = None
+    measured: Percent | None = None
     source: str
-    xsub: Percent | None = None
-    xview: Percent | None = None
-    xset: Percent | None = None
     note: str = ""
 
 
@@ -196,7 +207,7 @@ class Config(Section):
     data: Data = Data()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
-    published: Published | None = None
+    published: Annotated[tuple[Published, ...], Field(strict=False)] = ()
 
 
 def names() -> list[str]:
@@ -289,9 +300,11 @@ def _problems(error: ValidationError, table: Mapping[str, Any]) -> Iterator[tupl
         path = [str(part) for part in problem["loc"]]
         if path[0] == "model" and len(path) > 1:
             del path[1]
+        row = path.pop(1) if path[0] == "published" and len(path) > 1 else None
         section, key = (path[0], path[1]) if len(path) > 1 else ("", path[0])
         full = f"{section}.{key}" if section else key
-        value = (table[section] if section else table).get(key)
+        place: Any = table[section] if section else table
+        value = (place if row is None or not section else place[int(row)]).get(key)
         if problem["type"] == "extra_forbidden":
             yield full, f"unknown key; {_hint(section, key, sections)}"
         elif full == "model" and isinstance(value, dict | None):
@@ -344,7 +357,8 @@ def _expected(schema: Mapping[str, Any]) -> str:
         choices = schema.get("enum", [schema.get("const")])
         return f"one of {', '.join(map(repr, choices))}" if len(choices) > 1 else repr(choices[0])
     if schema.get("type") == "array":
-        return f"a non-empty list, each element {_expected(schema['items'])}"
+        kind = "a non-empty list" if schema.get("minItems") else "a list"
+        return f"{kind}, each element {_expected(schema['items'])}"
     words = {"integer": "an integer", "number": "a number", "boolean": "true or false", "string": "text"}
     words["null"] = "none"
     limits = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}

@@ -184,3 +184,12 @@ def test_help_loads_nothing_heavy() -> None:
 def test_make_data_refuses_a_folder_with_recordings(made_raw: Path, monkeypatch, capsys) -> None:
     assert call(monkeypatch, "make-data", made_raw) == 1
     assert str(made_raw) in capsys.readouterr().err
+
+
+def test_configurations_are_listed(monkeypatch, capsys) -> None:
+    assert call(monkeypatch, "configs") == 0
+    text = capsys.readouterr().out
+    assert "dense_fa_geo" in text
+    assert "log 8655" not in text
+    assert call(monkeypatch, "configs", "--notes") == 0
+    assert "log 8655" in capsys.readouterr().out

@@ -31,7 +31,7 @@ def test_any_values_survive_a_round_trip(
         title=title,
         model=config.Dense(blocks=tuple(blocks)),
         train=config.Train(learning_rate=rate, max_epochs=epochs),
-        published=config.Published(source=title, xsub=50),
+        published=(config.Published(dataset="ntu60", protocol="xsub", source=title, paper=50),),
     )
     path = tmp_path_factory.getbasetemp() / "any.toml"
     path.write_bytes(config.dump(written).encode())
@@ -61,7 +61,10 @@ def test_published_settings() -> None:
         assert (one.data.frames, one.model.length, one.model.magnification) == (20, 20, 5)
         assert (one.train.validation_passes, one.evaluate.passes) == (5, 20)
         assert one.train.max_epochs is None
-        assert one.published is not None
+        assert one.published
+    augmented = load("dense_fa_geo")
+    assert augmented.model == dense.model.model_copy(update={"geometry": True, "time_difference": True})
+    assert augmented.evaluate.passes == 40
 
 
 def test_overrides() -> None:
@@ -116,6 +119,25 @@ def test_all_problems_are_told_with_their_file(tmp_path: Path) -> None:
     lines = str(error.value).splitlines()
     assert len(lines) == 2
     assert all(line.startswith(f"{path}: ") for line in lines)
+
+
+def test_problems_in_a_list_of_tables_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        '[model]\nkind = "plain"\n[[published]]\ndataset = "ntu60"\nprotocol = "xsub"\nsource = "a"\n'
+        '[[published]]\ndataset = "ntu60"\nprotocol = "xsub"\npaper = 101.0\nlogs = 3.0\n'
+    )
+    with pytest.raises(ConfigError) as error:
+        load(path)
+    told = {line.removeprefix(f"{path}: ") for line in str(error.value).splitlines()}
+    assert told == {
+        "published.source: missing",
+        "published.paper: expected a number >= 0 and <= 100 or none, found 101.0",
+        "published.logs: unknown key; did you mean 'published.log'?",
+    }
+    for wrong in ("3", "[3]"):
+        with pytest.raises(ConfigError, match="override published: expected a list, each element a table"):
+            load("plain", [f"published={wrong}"])
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ FLOORS = [
     {"training", "recognizer", "bench"},
     {"evaluation", "checkpoint"},
     {"dataset", "models", "schedule", "interrupt"},
-    {"classifier"},
+    {"classifier", "published"},
     {"layers", "config", "features"},
     {"kernels", "data_prep", "configs"},
 ]
