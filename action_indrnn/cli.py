@@ -64,8 +64,11 @@ def preprocess(
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The prepared set's folder, new.")],
     view: Annotated[
-        Literal["camera", "first-frame"],
-        typer.Option(help="Axes: the camera's, or turned until the main actor faces it in the first frame."),
+        Literal["camera", "first-frame", "raw"],
+        typer.Option(
+            help="Axes: the camera's, or turned until the main actor faces it in the first frame; raw keeps "
+            "the camera as the origin too."
+        ),
     ] = "camera",
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the prepared set at OUT.")] = False,
@@ -179,6 +182,37 @@ def configs(
     from action_indrnn import published
 
     print(published.as_text(notes))
+
+
+@app.command("import-checkpoint")
+def import_checkpoint(
+    weights: Annotated[
+        Path, typer.Argument(metavar="WEIGHTS", help="A state_dict that IndRNN_pytorch's training saved.")
+    ],
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="A shipped name (plain, residual, dense, ...) or a .toml.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The model file, new.")],
+    protocol: Annotated[str, typer.Option(help="What it was trained under: xsub, xview or xset.")],
+    dataset: Annotated[str, typer.Option(help="What it was trained on: ntu60 or ntu120.")] = "ntu60",
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, as model.layers=4."),
+    ] = None,
+) -> None:
+    """Turn weights of the original project, Sunnydreamrain/IndRNN_pytorch, into a model file."""
+    from action_indrnn import config as configuration
+
+    settings = configuration.load(config, override or ())
+    if out.exists() or not out.parent.is_dir():
+        raise ValueError(f"{out}: expected a new file in a folder that exists")
+
+    from action_indrnn import original
+
+    model = original.import_checkpoint(weights, settings, dataset, protocol, out)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    print(f"{settings.model.kind} IndRNN, {count:,} parameters\nmodel file  {out}")
+    print("joints as recorded: evaluate it on a set of preprocess --view raw")
 
 
 @app.command()

@@ -7,8 +7,8 @@ import numpy as np
 from action_indrnn.data_prep.clip import Clip, Floats
 from action_indrnn.data_prep.layout import Layout
 
-View = Literal["camera", "first-frame"]
-VIEWS: tuple[View, ...] = ("camera", "first-frame")
+View = Literal["camera", "first-frame", "raw"]
+VIEWS: tuple[View, ...] = ("camera", "first-frame", "raw")
 
 
 def normalize(clip: Clip, layout: Layout, view: View = "camera") -> Clip:
@@ -21,8 +21,11 @@ def normalize(clip: Clip, layout: Layout, view: View = "camera") -> Clip:
         clip: actors ranked; the first is the main actor.
         layout: says which joint is the centre and which lines run across the body.
         view: "camera" leaves the camera's axes; "first-frame" turns about the vertical (y) axis until the
-            main actor faces the camera in that frame. Gravity's direction is never changed.
+            main actor faces the camera in that frame; "raw" leaves the origin too, as the original IndRNN
+            code does. Gravity's direction is never changed.
     """
+    if view == "raw":
+        return clip
     first = int(np.argmax(clip.present[0]))
     pose = clip.joints[0, first]
     joints = clip.joints - pose[layout.centre]

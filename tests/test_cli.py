@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 
 from action_indrnn import cli
 from action_indrnn.data_prep import archive
 from action_indrnn.data_prep.archive import PreparedSet
+
+from .test_original import plain_weights
 
 TINY = ["model.units=16", "model.blocks=1", "train.batch=8", "train.max_epochs=2", "evaluate.passes=2"]
 SET = [word for setting in TINY for word in ("--set", setting)]
@@ -193,3 +196,16 @@ def test_configurations_are_listed(monkeypatch, capsys) -> None:
     assert "log 8655" not in text
     assert call(monkeypatch, "configs", "--notes") == 0
     assert "log 8655" in capsys.readouterr().out
+
+
+def test_the_original_s_weights_are_imported(tmp_path: Path, made_raw: Path, monkeypatch, capsys) -> None:
+    weights, model = tmp_path / "indrnn_action_model", tmp_path / "model.safetensors"
+    torch.save(plain_weights(2, 4, 150, 60), weights)
+    size = ["--set", "model.layers=2", "--set", "model.units=4"]
+    command = ["import-checkpoint", weights, "plain", model, "--protocol", "xsub", *size]
+    assert call(monkeypatch, *command) == 0
+    assert "plain IndRNN, 948 parameters" in capsys.readouterr().out
+    assert call(monkeypatch, "classify", model, min(made_raw.iterdir())) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 6
+    assert call(monkeypatch, *command) == 1
+    assert "expected a new file in a folder that exists" in capsys.readouterr().err

@@ -16,7 +16,7 @@ FLOORS = [
     {"__main__"},
     {"cli"},
     {"demo", "bench_tables"},
-    {"training", "recognizer", "bench"},
+    {"training", "recognizer", "bench", "original"},
     {"evaluation", "checkpoint"},
     {"dataset", "models", "schedule", "interrupt"},
     {"classifier", "published"},
