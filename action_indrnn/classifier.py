@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from action_indrnn.features import JointLineDistances, TimeDifference
-from action_indrnn.layers import IndRNN, Linear
+from action_indrnn.layers import IndRNN, Linear, excess
 
 State = tuple[Tensor, ...]
 Recur = Callable[[nn.Module, Tensor], Tensor]  # runs a module with its state and keeps the state for later
@@ -29,6 +29,7 @@ class Classifier(nn.Module, ABC):
         geometry: whether `body` gets the joint-line distances in front of the joints.
 
     Attributes:
+        bound_penalty: factor of the penalty on recurrent weights beyond their bound.
         inputs: numbers in a frame that `body` gets.
         reverse: whether the walk ends at the first frame; see `turn`.
     """
@@ -40,6 +41,7 @@ class Classifier(nn.Module, ABC):
         self.features = features
         self.classes = classes
         self.reverse = False
+        self.bound_penalty = 0.0
         self.front = JointLineDistances(features) if geometry else None
         self.inputs = self.front.features if self.front else features
         self.classifier: nn.Module = Linear(width, classes)
@@ -56,6 +58,10 @@ class Classifier(nn.Module, ABC):
     def memories(self) -> Iterator[IndRNN | TimeDifference]:
         """Yields the modules that have a state, in the state's order."""
         return (module for module in self.modules() if isinstance(module, IndRNN | TimeDifference))
+
+    def penalty(self) -> Tensor | float:
+        """Returns what training adds to its loss for recurrent weights beyond their bound, a scalar."""
+        return self.bound_penalty * excess(self) if self.bound_penalty else 0.0
 
     def turn(self) -> None:
         """Makes the network walk from the last frame to the first, where it then answers."""

@@ -129,9 +129,12 @@ class Data(Section):
 
     Attributes:
         frames: number of frames sampled from a clip.
+        frames_deviation: standard deviation of that number, which is then drawn anew for every batch and, in
+            a test, every pass; see `dataset.draw_frames`.
     """
 
     frames: Count = 20
+    frames_deviation: Annotated[float, Field(ge=0)] = 0.0
 
 
 class Train(Section):

@@ -84,6 +84,19 @@ def split(
     return Split(train[~held], train[held], test, words)
 
 
+def draw_frames(frames: int, deviation: float, random: np.random.Generator) -> int:
+    """How many frames to sample, about `frames`; exactly so many, and nothing drawn, with deviation 0.
+
+    Source: the random length of IndRNN_pytorch (data_reader.py, `data_randtime_aug`): a normal number, drawn
+    once more outside a quarter to twice of `frames`, and then given up.
+    """
+    for _ in range(2 if deviation else 0):
+        count = int(random.normal(frames, deviation))
+        if max(frames // 4, 1) <= count <= 2 * frames:
+            return count
+    return frames
+
+
 def sample_frames(lengths: Integers, frames: int, uniform: NDArray[np.float64]) -> Integers:
     """Frame numbers to take from clips, by the rule of IndRNN_pytorch (action_recognition/data_reader.py).
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from action_indrnn.config import Config
-from action_indrnn.dataset import Clips, Integers, sample_frames
+from action_indrnn.dataset import Clips, Integers, draw_frames, sample_frames
 from action_indrnn.models import Classifier
 
 SEED = 0  # of the frames sampled in an evaluation: a published number does not depend on a lucky one
@@ -30,6 +30,7 @@ def scores(
     numbers: Integers,
     *,
     frames: int,
+    deviation: float = 0.0,
     passes: int,
     batch: int,
     seed: int = SEED,
@@ -44,6 +45,7 @@ def scores(
         clips: where the clips stand.
         numbers: (N,) which of them.
         frames: S, frames sampled in a pass.
+        deviation: of that number between passes; see `draw_frames`.
         passes: random samplings of every clip.
         batch: samplings in a batch.
         seed: of the sampling.
@@ -55,18 +57,23 @@ def scores(
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    parts: list[NDArray[np.float32]] = []
+    logits = np.empty((passes, len(numbers), model.classes), np.float32)
+    random = np.random.default_rng(seed)
+    lengths = np.array([draw_frames(frames, deviation, random) for _ in range(passes)])
     count = max(1, batch // passes)  # clips at once, each in all its passes
     starts = range(0, len(numbers), count)
     hidden = None if progress else True
     for start in tqdm(starts, desc=progress, unit=" batches", disable=hidden, leave=False):
         some = numbers[start : start + count]
-        uniform = clips.uniform(some, passes, frames, seed).reshape(-1, frames + 1)  # (passes * B, S + 1)
-        each = np.tile(some, passes)
-        x = clips.batch(each, sample_frames(clips.length[each], frames, uniform))
-        parts.append(model(x.to(device))[0].cpu().numpy().reshape(passes, len(some), -1))
+        drawn = clips.uniform(some, passes, int(lengths.max()), seed)  # (passes, B, S + 1)
+        for length in np.unique(lengths).tolist():
+            which = np.flatnonzero(lengths == length)
+            each = np.tile(some, len(which))
+            uniform = drawn[which, :, : length + 1].reshape(-1, length + 1)
+            x = clips.batch(each, sample_frames(clips.length[each], length, uniform))
+            found = model(x.to(device))[0].cpu().numpy()
+            logits[which, start : start + count] = found.reshape(len(which), len(some), -1)
     model.train(was_training)
-    logits = np.concatenate(parts, axis=1)
     wrong = np.flatnonzero(~np.isfinite(logits).all(axis=(0, 2)))
     if wrong.size:
         raise ValueError(f"expected finite logits, found others for {clips.names[numbers[wrong[0]]]}")
@@ -198,6 +205,7 @@ def measure(
         clips,
         numbers,
         frames=settings.data.frames,
+        deviation=settings.data.frames_deviation,
         passes=settings.evaluate.passes,
         batch=settings.evaluate.batch,
         progress=progress,

@@ -260,9 +260,12 @@ def build(config: Model | Config, features: int = 150, classes: int = 60) -> Cla
         ValueError: the features do not fit a network that needs to know joints.
     """
     model = config.model if isinstance(config, Config) else config
+    network = _build(model, features, classes)
     if model.bidirectional:
-        return Bidirectional(_build(model, features, classes), _build(model, features, classes))
-    return _build(model, features, classes)
+        network = Bidirectional(network, _build(model, features, classes))
+    if model.bound == "penalty":
+        network.bound_penalty = model.bound_penalty
+    return network
 
 
 def _build(config: Model, features: int, classes: int) -> Classifier:

@@ -96,6 +96,7 @@ class Recognizer:
             store,
             np.arange(len(clips)),
             frames=settings.data.frames,
+            deviation=settings.data.frames_deviation,
             passes=settings.evaluate.passes,
             batch=settings.evaluate.batch,
         )

@@ -29,7 +29,7 @@ from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.dataset import Clips, Split
 from action_indrnn.evaluation import Report
 from action_indrnn.interrupt import asked_to_stop
-from action_indrnn.layers import clamp_recurrent_, excess, parameter_groups
+from action_indrnn.layers import clamp_recurrent_, parameter_groups
 from action_indrnn.models import Classifier, build
 from action_indrnn.schedule import Schedule
 
@@ -225,15 +225,15 @@ class Run:
             bar.update()
 
     def _step(self, numbers: dataset.Integers, step: int) -> None:
-        progress, train, frames = self.progress, self.settings.train, self.settings.data.frames
-        uniform = np.random.default_rng([train.seed, _FRAMES, step]).random((len(numbers), frames + 1))
+        progress, train, data = self.progress, self.settings.train, self.settings.data
+        random = np.random.default_rng([train.seed, _FRAMES, step])
+        frames = dataset.draw_frames(data.frames, data.frames_deviation, random)
+        uniform = random.random((len(numbers), frames + 1))
         x = self.clips.batch(numbers, dataset.sample_frames(self.clips.length[numbers], frames, uniform))
         labels = torch.from_numpy(self.labels[numbers]).to(self.device)
         _seed_torch(train.seed, _DROPOUT, step)
         logits, _ = self.model(x.to(self.device))
-        loss = F.cross_entropy(logits, labels)
-        if self.settings.model.bound == "penalty":
-            loss = loss + self.settings.model.bound_penalty * excess(self.model)
+        loss = F.cross_entropy(logits, labels) + self.model.penalty()
         if not torch.isfinite(loss):
             raise ValueError(
                 f"expected a finite loss, found {loss.item()} in epoch {progress.epoch + 1}, "
@@ -257,6 +257,7 @@ class Run:
             self.clips,
             numbers,
             frames=self.settings.data.frames,
+            deviation=self.settings.data.frames_deviation,
             passes=train.validation_passes,
             batch=self.settings.evaluate.batch,
         )

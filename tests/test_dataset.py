@@ -45,6 +45,24 @@ def test_a_clip_of_the_window_s_length_may_be_pushed_out_by_up_to_a_quarter() ->
         assert (np.diff(some[:, start:], axis=1) == 1).all()
 
 
+def test_a_fixed_number_of_frames_draws_nothing() -> None:
+    random = np.random.default_rng(0)
+    assert {dataset.draw_frames(20, 0.0, random) for _ in range(5)} == {20}
+    assert random.random() == np.random.default_rng(0).random()
+
+
+def test_a_random_number_of_frames_is_the_published_one() -> None:
+    random = np.random.default_rng(0)
+    found = np.array([dataset.draw_frames(20, 5.0, random) for _ in range(20_000)])
+    assert 5 <= found.min() < 7
+    assert 36 < found.max() <= 40
+    assert found.mean() == pytest.approx(19.5, abs=0.1)  # whole numbers below a normal one
+    assert found.std() == pytest.approx(5, abs=0.1)
+    wild = np.array([dataset.draw_frames(20, 1000.0, random) for _ in range(1000)])
+    assert (wild == 20).mean() > 0.9  # twice outside, then given up
+    assert {dataset.draw_frames(1, 3.0, random) for _ in range(100)} == {1, 2}
+
+
 @given(st.integers(1, 120), st.integers(1, 40), st.integers(0, 1000))
 def test_samples_are_frames_of_the_clip_in_order(length: int, frames: int, seed: int) -> None:
     found = sample(length, frames, seed, count=8)

@@ -6,7 +6,7 @@ import torch
 
 from action_indrnn import config, evaluation, models
 from action_indrnn.data_prep.archive import PreparedSet
-from action_indrnn.dataset import Clips
+from action_indrnn.dataset import Clips, draw_frames, sample_frames
 from action_indrnn.evaluation import Report
 
 CLASSES = ["a", "b", "c", "d", "e", "f", "g"]
@@ -89,3 +89,19 @@ def test_a_model_gone_wrong_is_an_error_not_an_accuracy(made_set: PreparedSet) -
     torch.nn.init.constant_(model.classifier.weight, torch.nan)
     with pytest.raises(ValueError, match=r"expected finite logits, found others for S001C001P001R001A001"):
         evaluation.scores(model, Clips.of_set(made_set), np.array([0]), frames=20, passes=1, batch=1)
+
+
+def test_every_pass_has_its_own_number_of_frames(made_set: PreparedSet) -> None:
+    torch.manual_seed(0)
+    model = models.build(config.Plain(units=8, layers=1), 150, 5).eval()
+    clips, numbers, passes = Clips.of_set(made_set), np.array([3, 40, 17]), 8
+    found = evaluation.scores(model, clips, numbers, frames=20, deviation=5, passes=passes, batch=16)
+    random = np.random.default_rng(evaluation.SEED)
+    lengths = [draw_frames(20, 5, random) for _ in range(passes)]
+    assert len(set(lengths)) > 3
+    uniform = clips.uniform(numbers, passes, max(lengths), evaluation.SEED)
+    for number, length in enumerate(lengths):
+        frames = sample_frames(clips.length[numbers], length, uniform[number, :, : length + 1])
+        assert frames.shape == (3, length)
+        expected = model(clips.batch(numbers, frames))[0].detach().numpy()
+        np.testing.assert_allclose(found[number], expected, rtol=1e-5, atol=1e-6)

@@ -113,10 +113,16 @@ def test_settings_reach_every_recurrence(kind: str) -> None:
         assert not block.indrnn.bounded
 
 
-@pytest.mark.parametrize(("bound", "clamped"), [("clamp", True), ("penalty", False), ("none", False)])
-def test_only_a_clamp_clamps(bound: str, clamped: bool) -> None:
-    model = build(Plain(units=3, layers=2, bound=bound), 5, 2)
-    assert {layer.bounded for layer in model.recurrences()} == {clamped}
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("bound", ["clamp", "penalty", "none"])
+def test_only_a_clamp_clamps_and_only_a_penalty_costs(bound: str, bidirectional: bool) -> None:
+    settings = Plain(units=3, layers=2, bound=bound, bound_penalty=0.25, bidirectional=bidirectional)
+    model = build(settings, 5, 2)
+    assert {layer.bounded for layer in model.recurrences()} == {bound == "clamp"}
+    next(model.recurrences()).u.data[0] = layers.u_bound(20, 5) + 2
+    with torch.no_grad():
+        penalty = float(model.penalty())
+    assert penalty == pytest.approx(0.5 if bound == "penalty" else 0)
 
 
 def test_every_dropout_stands_in_its_place() -> None:

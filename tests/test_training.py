@@ -219,3 +219,16 @@ def test_a_penalty_draws_recurrent_weights_back(made_set: PreparedSet, tmp_path:
         torch.testing.assert_close(
             layer.u.detach(), torch.full((16,), layer.bound + 0.1 - moved), atol=1e-4, rtol=0
         )
+
+
+def test_the_number_of_frames_is_drawn_for_every_batch(made_set: PreparedSet, tmp_path: Path) -> None:
+    a_run = Run(tiny("data.frames_deviation=5", "train.max_epochs=3"), made_set, "xsub", tmp_path / "run")
+    lengths: list[int] = []
+    a_run.model.first.register_forward_hook(
+        lambda module, inputs, output: lengths.append(len(inputs[0])) if module.training else None
+    )
+    a_run.start()
+    a_run.train()
+    assert len(lengths) == 3 * a_run.steps
+    assert len(set(lengths)) > 3
+    assert 5 <= min(lengths) < 20 < max(lengths) <= 40
