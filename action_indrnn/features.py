@@ -63,7 +63,8 @@ class JointLineDistances(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Returns (T, B, 897 M + F): the distances, bodies within joints within lines; then x itself."""
         bodies = x.reshape(-1, JOINTS, 3)
-        parts = torch.split(bodies, _AT_ONCE) if x.is_cpu else (bodies,)
+        small = x.is_cpu and not torch.compiler.is_compiling()
+        parts = torch.split(bodies, _AT_ONCE) if small else (bodies,)
         distances = torch.cat([self._distances(part) for part in parts])  # (T * B * M, 897)
         distances = distances.view(*x.shape[:2], self.bodies, DISTANCES).transpose(2, 3)
         return torch.cat((distances.flatten(2), x), dim=2)

@@ -1,9 +1,5 @@
-from itertools import pairwise
-
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from action_indrnn import config, layers
@@ -145,13 +141,6 @@ def test_the_classifier_starts_as_published() -> None:
     assert not classifier.bias.any()
 
 
-@pytest.mark.parametrize("kind", SMALL)
-def test_the_state_s_order_is_the_layers_order(kind: str) -> None:
-    model = build(SMALL[kind], FEATURES, 3)
-    _, state = model(torch.randn(4, 2, FEATURES))
-    assert [h.shape[1] for h in state] == [layer.units for layer in model.memories()]
-
-
 @pytest.mark.parametrize("kind", EVERY)
 @pytest.mark.parametrize("norm", ["after", "before"])
 def test_plain_autograd_reaches_every_parameter(kind: str, norm: str) -> None:
@@ -174,22 +163,6 @@ def trained(kind: str, dtype: torch.dtype) -> Classifier:
     return model.eval()
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.sampled_from(sorted(SMALL)), st.integers(1, 14), st.data())
-def test_a_stream_in_any_pieces_gives_the_whole_clip_s_logits(kind: str, steps: int, data) -> None:
-    cuts = sorted(data.draw(st.sets(st.integers(1, max(1, steps - 1)))) | {0, steps})
-    for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
-        model = trained(kind, dtype)
-        x = torch.randn(steps, 2, FEATURES, dtype=dtype)
-        whole, final = model(x)
-        state = None
-        for start, end in pairwise(cuts):
-            logits, state = model(x[start:end], state)
-        torch.testing.assert_close(logits, whole, rtol=tolerance, atol=tolerance)
-        for ours, theirs in zip(state, final, strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
-
-
 def test_residual_is_the_published_wiring() -> None:
     model = trained("residual", torch.float64)
     x = torch.randn(4, 2, FEATURES, dtype=torch.float64)
@@ -208,30 +181,8 @@ def test_residual_is_the_published_wiring() -> None:
     torch.testing.assert_close(model(x)[0], expected)
 
 
-@pytest.mark.parametrize("kind", WHOLE)
-def test_the_network_that_walks_back_is_the_other_on_a_clip_turned_round(kind: str) -> None:
-    model = trained(f"bidirectional {kind}", torch.float64)
-    assert not model.causal
-    model.back.load_state_dict(model.ahead.state_dict())
-    x = torch.randn(5, 2, FEATURES, dtype=torch.float64)
-    width = model.classifier.in_features // 2
-    torch.testing.assert_close(model.back(x)[0], model.ahead(x.flip(0))[0])
-    torch.testing.assert_close(
-        model(x)[0],
-        model.ahead(x)[0] @ model.classifier.weight[:, :width].T
-        + model.ahead(x.flip(0))[0] @ model.classifier.weight[:, width:].T
-        + model.classifier.bias,
-    )
-
-
-def test_a_bidirectional_network_takes_no_state() -> None:
-    model = build(WHOLE["plain"], 5, 3)
-    _, state = model(torch.zeros(4, 2, 5))
-    with pytest.raises(ValueError, match="a bidirectional network needs the whole clip at once"):
-        model(torch.zeros(4, 2, 5), state)
-
-
 def test_a_place_of_a_map_sees_its_neighbours_alone() -> None:
+    torch.manual_seed(0)
     model = build(Convolutional(channels=(3,), kernel=5, joints=25), 150, 4).eval()
     x = torch.randn(6, 1, 150)
     moved = x.clone()
@@ -247,13 +198,12 @@ def test_a_place_of_a_map_sees_its_neighbours_alone() -> None:
 def test_every_unit_of_a_map_has_its_own_weight() -> None:
     model = build(Convolutional(channels=(2,), kernel=1, dropout=0.0), 150, 4).eval()
     (recurrence,) = model.recurrences()
+    torch.nn.init.ones_(model.layers[0].convolution.weight)
     x = torch.zeros(2, 1, 150)
     x[0] = 1.0
     _, (h,) = model(x)
     _, (first,) = model(x[:1])
-    assert (first > 0).any()
-    bias = model.layers[0].convolution.bias
-    assert not bias.any()
+    assert first.unique().tolist() == [3]  # x, y and z of every joint
     torch.testing.assert_close(h, first * recurrence.u.detach())
 
 
@@ -261,17 +211,6 @@ def test_every_unit_of_a_map_has_its_own_weight() -> None:
 def test_joints_that_do_not_fit_are_refused(settings: Model) -> None:
     with pytest.raises(ValueError, match=r"^model\.\w+: expected bodies of 25 joints .*, found 60 features"):
         build(settings, 60, 3)
-
-
-def test_what_does_not_fit_is_named() -> None:
-    model = build(SMALL["plain"], 5, 3)
-    with pytest.raises(ValueError, match=r"expected input \(T, B, 5 features\), found \(4, 2, 6\)"):
-        model(torch.zeros(4, 2, 6))
-    _, state = model(torch.zeros(4, 2, 5))
-    with pytest.raises(ValueError, match="expected a state of 3 tensors, found 2"):
-        model(torch.zeros(1, 2, 5), state[:2])
-    with pytest.raises(ValueError, match=r"state\[0\]: expected shape \(3, 7\), found \(2, 7\)"):
-        model(torch.zeros(1, 3, 5), state)
 
 
 @pytest.mark.parametrize("name", config.names())

@@ -10,7 +10,7 @@ from torch import Tensor
 from action_indrnn import checkpoint, config, original
 from action_indrnn.config import Convolutional, Dense, Plain, Residual
 from action_indrnn.features import LINES
-from action_indrnn.models import build
+from action_indrnn.models import Classifier, build
 
 Weights = dict[str, Tensor]
 
@@ -156,22 +156,22 @@ def distances(x: Tensor) -> Tensor:
     return torch.stack(columns, dim=2)
 
 
-def check(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
+def check(model: Classifier, x: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(model.double()(x.double())[0], expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("norm", ["after", "before"])
 def test_a_plain_network(norm) -> None:
     weights, x = plain_weights(3, 8, 5, 4), torch.randn(6, 2, 5)
     model = original.convert(weights, Plain(layers=3, units=8, norm=norm), 5, 4)
-    check(model(x)[0], plain_forward(Original(weights, norm == "before"), x.double(), 3))
+    check(model, x, plain_forward(Original(weights, norm == "before"), x.double(), 3))
 
 
 @pytest.mark.parametrize("norm", ["after", "before"])
 def test_a_residual_network(norm) -> None:
     weights, x = residual_weights(2, 8, 5, 4), torch.randn(6, 2, 5)
     model = original.convert(weights, Residual(blocks=2, units=8, norm=norm), 5, 4)
-    check(model(x)[0], residual_forward(Original(weights, norm == "before"), x.double(), 2))
+    check(model, x, residual_forward(Original(weights, norm == "before"), x.double(), 2))
 
 
 @pytest.mark.parametrize("difference", [False, True])
@@ -181,7 +181,7 @@ def test_a_dense_network(norm, difference: bool) -> None:
     settings = Dense(growth_rate=3, blocks=(2, 1, 2), norm=norm, time_difference=difference)
     model = original.convert(weights, settings, 5, 4)
     net = Original(weights, norm == "before", difference)
-    check(model(x)[0], dense_forward(net, x.double(), (2, 1, 2)))
+    check(model, x, dense_forward(net, x.double(), (2, 1, 2)))
 
 
 def test_a_dense_network_with_geometry() -> None:
@@ -189,7 +189,7 @@ def test_a_dense_network_with_geometry() -> None:
     settings = Dense(growth_rate=2, blocks=(1, 1), time_difference=True, geometry=True)
     model = original.convert(weights, settings, 150, 4)
     net = Original(weights, difference=True)
-    check(model(x)[0], dense_forward(net, torch.cat((distances(x), x.double()), dim=2), (1, 1)))
+    check(model, x, dense_forward(net, torch.cat((distances(x), x.double()), dim=2), (1, 1)))
 
 
 @pytest.mark.parametrize("name", ["plain", "residual", "dense", "dense_fa_geo"])
@@ -222,7 +222,7 @@ def test_a_file_becomes_a_model_file(legacy: bool, tmp_path: Path) -> None:
     original.import_checkpoint(path, settings, "ntu60", "xview", out)
     model, card = checkpoint.load_model(out)
     x = torch.randn(4, 3, 150)
-    check(model(x)[0], plain_forward(Original(weights), x.double(), 2))
+    check(model, x, plain_forward(Original(weights), x.double(), 2))
     assert (card.dataset, card.protocol, card.view) == ("ntu60", "xview", "raw")
     assert card.clips == (35_763, 1_883, 18_932)  # as the original's log says
     assert len(card.classes) == 60

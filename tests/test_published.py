@@ -1,6 +1,7 @@
 import re
 
 from action_indrnn import config, published
+from action_indrnn.data_prep import catalogue
 
 
 def test_every_published_network_and_protocol_has_its_row() -> None:
@@ -8,6 +9,11 @@ def test_every_published_network_and_protocol_has_its_row() -> None:
     networks = ("plain", "residual", "dense", "dense_fa_geo")
     expected = {(name, "ntu60", protocol) for name in networks for protocol in ("xsub", "xview")}
     assert found == expected | {("dense_fa_geo", "ntu120", protocol) for protocol in ("xsub", "xset")}
+
+
+def test_every_row_can_be_trained() -> None:
+    for _, figure in published.rows():
+        assert figure.protocol in catalogue.find(figure.dataset).protocols
 
 
 def test_rows_have_a_figure_and_a_source() -> None:
