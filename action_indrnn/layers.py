@@ -196,7 +196,8 @@ class RecurrentBlock(nn.Module):
         return self.dropout(y), h
 
     def _normalize(self, x: Tensor) -> Tensor:
-        return self.norm(x.reshape(len(x), -1, self.channels)).view(x.shape)  # type: ignore[no-any-return]
+        maps = x if x.shape[2] == self.channels else x.reshape(len(x), -1, self.channels)
+        return self.norm(maps).view(x.shape)  # type: ignore[no-any-return]
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
