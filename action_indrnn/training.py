@@ -7,8 +7,6 @@ A run folder holds `config.toml`, `metrics.csv` (one line an epoch), `checkpoint
 the end `model.safetensors` and `report.json` (the test split, measured once).
 """
 
-import copy
-import csv
 import hashlib
 import math
 import threading
@@ -22,15 +20,16 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from action_indrnn import __version__, checkpoint, config, dataset, evaluation
-from action_indrnn.checkpoint import Card, Measured, replacing
+from action_indrnn import __version__, checkpoint, dataset, evaluation
+from action_indrnn.checkpoint import Card, Measured
 from action_indrnn.config import Config
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.dataset import Clips, Split
 from action_indrnn.evaluation import Report
 from action_indrnn.interrupt import asked_to_stop
-from action_indrnn.layers import clamp_recurrent_, parameter_groups
 from action_indrnn.models import Classifier, build
+from action_indrnn.optimisation import Learner
+from action_indrnn.run_folder import RunFolder
 from action_indrnn.schedule import Schedule
 
 METRICS = (
@@ -99,7 +98,7 @@ class Run:
         self.settings = settings
         self.prepared = prepared
         self.protocol = protocol
-        self.out = out
+        self.folder = RunFolder(out)
         self.split: Split = dataset.split(
             prepared, protocol, validation=train.validation, share=train.validation_share, seed=train.seed
         )
@@ -108,11 +107,9 @@ class Run:
         _seed_torch(train.seed, _WEIGHTS)
         self.model: Classifier = build(settings.model, self.clips.features, len(prepared.classes)).to(device)
         self.device = torch.device(device)
-        self.optimizer = torch.optim.Adam(
-            parameter_groups(self.model, train.weight_decay), lr=train.learning_rate
-        )
+        self.learner = Learner(self.model, train)
         self.progress = Progress(Schedule(train.learning_rate))
-        self.best = self._weights()
+        self.best = self.learner.snapshot()
 
     @property
     def steps(self) -> int:
@@ -132,18 +129,9 @@ class Run:
         Raises:
             ValueError: it holds a run already, or something else.
         """
-        if (self.out / "checkpoint.pt").exists():
-            raise ValueError(f"{self.out}: holds a run; go on with it (--resume), or name another folder")
-        if self.out.exists() and not self.out.is_dir():
-            raise ValueError(f"{self.out}: expected a new folder, found a file")
-        self._remove_leftovers()
-        taken = {entry.name for entry in self.out.iterdir()} if self.out.is_dir() else set()
-        taken -= {"config.toml", "metrics.csv"}  # a run killed in its first epoch has left no more
-        if taken:
-            raise ValueError(f"{self.out}: expected a new folder, found {', '.join(sorted(taken)[:3])} in it")
-        self.out.mkdir(parents=True, exist_ok=True)
-        self._write_config()
-        self._write_metrics()
+        self.folder.claim()
+        self.folder.write_config(self.settings)
+        self.folder.write_metrics(METRICS, self.progress.history)
 
     def resume(self) -> None:
         """Go on from the folder's checkpoint; without one, start.
@@ -151,7 +139,7 @@ class Run:
         Raises:
             ValueError: the checkpoint is of other settings, another set or another protocol.
         """
-        path = self.out / "checkpoint.pt"
+        path = self.folder.checkpoint
         if not path.exists():
             self.start()
             return
@@ -169,14 +157,13 @@ class Run:
             raise ValueError(
                 f"{path}: expected at most {limit} epochs (train.max_epochs), found {done} trained"
             )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.learner.load(state)
         self.best = state["best"]
         schedule = Schedule(**state["progress"].pop("schedule"))
         self.progress = Progress(schedule=schedule, **state["progress"])
-        self._remove_leftovers()
-        self._write_config()
-        self._write_metrics()
+        self.folder.remove_leftovers()
+        self.folder.write_config(self.settings)
+        self.folder.write_metrics(METRICS, self.progress.history)
 
     def train(self, say: Callable[[str], None] = lambda line: None) -> Result:
         """Train to the end, measure on the test split, write the model file.
@@ -230,20 +217,14 @@ class Run:
         x = self.clips.batch(numbers, dataset.sample_frames(self.clips.length[numbers], frames, uniform))
         labels = torch.from_numpy(self.labels[numbers]).to(self.device)
         _seed_torch(train.seed, _DROPOUT, step)
-        logits, _ = self.model(x.to(self.device))
-        loss = F.cross_entropy(logits, labels)
-        if not torch.isfinite(loss):
+        loss, correct = self.learner.step(x.to(self.device), labels, progress.schedule.learning_rate).tolist()
+        if not math.isfinite(loss):
             raise ValueError(
-                f"expected a finite loss, found {loss.item()} in epoch {progress.epoch + 1}, "
+                f"expected a finite loss, found {loss} in epoch {progress.epoch + 1}, "
                 f"step {progress.step + 1}; a lower train.learning_rate may help"
             )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_value_(self.model.parameters(), train.gradient_clip)
-        self.optimizer.step()
-        clamp_recurrent_(self.model)
-        progress.loss += loss.item() * len(numbers)
-        progress.correct += int((logits.argmax(dim=1) == labels).sum())
+        progress.loss += loss
+        progress.correct += int(correct)
         progress.clips += len(numbers)
 
     def _validate(self) -> str:
@@ -267,12 +248,9 @@ class Run:
             progress.epoch + 1, accuracy, loss, train.patience, train.learning_rate_drop
         )
         if verdict == "better":
-            self.best = self._weights()
+            self.best = self.learner.snapshot()
         elif verdict == "drop":
-            self.model.load_state_dict(self.best["model"])
-            self.optimizer.load_state_dict(copy.deepcopy(self.best["optimizer"]))
-            for group in self.optimizer.param_groups:
-                group["lr"] = progress.schedule.learning_rate
+            self.learner.load(self.best)
         progress.epoch += 1
         row = (
             progress.epoch,
@@ -287,20 +265,16 @@ class Run:
         progress.step, progress.loss, progress.correct, progress.clips = 0, 0.0, 0, 0
         return verdict
 
-    def _weights(self) -> dict[str, Any]:
-        return copy.deepcopy({"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()})
-
     def _save(self) -> None:
         """Write the checkpoint, then the metrics."""
         state = {
             "made_with": self._made_with(),
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            **self.learner.state(),
             "best": self.best,
             "progress": asdict(self.progress),
         }
-        checkpoint.save_checkpoint(self.out / "checkpoint.pt", state)
-        self._write_metrics()
+        self.folder.write_checkpoint(state)
+        self.folder.write_metrics(METRICS, self.progress.history)
 
     def _made_with(self) -> dict[str, str]:
         """All that the bytes of a result follow from, besides this program and machine."""
@@ -313,24 +287,6 @@ class Run:
             fixed |= {f"{section}.{key}": value for key, value in settings.items()}
         del fixed["train.max_epochs"]
         return {key: str(value) for key, value in fixed.items()}
-
-    def _remove_leftovers(self) -> None:
-        """Remove the half-written files of a killed run."""
-        for leftover in self.out.glob("*.partial-*"):
-            leftover.unlink()
-
-    def _write_config(self) -> None:
-        with replacing(self.out / "config.toml") as partial:
-            partial.write_text(config.dump(self.settings), encoding="utf-8")
-
-    def _write_metrics(self) -> None:
-        with (
-            replacing(self.out / "metrics.csv") as partial,
-            partial.open("w", encoding="utf-8", newline="") as file,
-        ):
-            writer = csv.DictWriter(file, METRICS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.progress.history)
 
     def _finish(self) -> Result:
         """Measure the best weights on the test split and write model and report."""
@@ -363,11 +319,10 @@ class Run:
                 mean_class=report.mean_class,
             ),
         )
-        with replacing(self.out / "report.json") as partial:
-            partial.write_text(report.json(dataset=card.dataset, protocol=card.protocol), encoding="utf-8")
-        model = self.out / "model.safetensors"
-        checkpoint.save_model(model, self.model, card)
-        return Result(model, report, self.progress.epoch, schedule.best_epoch, schedule.best_accuracy)
+        self.folder.write_result(report, self.model, card)
+        return Result(
+            self.folder.model, report, self.progress.epoch, schedule.best_epoch, schedule.best_accuracy
+        )
 
 
 def _seed_torch(*key: int) -> None:

@@ -17,6 +17,7 @@ FLOORS = [
     {"cli"},
     {"demo"},
     {"training", "recognizer", "bench"},
+    {"run_folder", "optimisation"},
     {"evaluation", "checkpoint"},
     {"dataset", "models", "schedule", "interrupt"},
     {"layers", "config"},
