@@ -106,6 +106,10 @@ def train(
         int, typer.Option(min=1, help="Train with so many seeds, from train.seed on, each in RUN/seed-N.")
     ] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    data: Annotated[
+        Literal["auto", "device", "host"],
+        typer.Option(help="Hold the set in the device's memory; auto: if half of what is free is enough."),
+    ] = "auto",
     device: Device = "cpu",
     threads: Threads = 1,
 ) -> None:
@@ -123,7 +127,7 @@ def train(
     for seed in range(settings.train.seed, settings.train.seed + seeds):
         folder = out if seeds == 1 else out / f"seed-{seed}"
         seeded = settings.model_copy(update={"train": settings.train.model_copy(update={"seed": seed})})
-        run = training.Run(seeded, prepared, protocol, folder, target)
+        run = training.Run(seeded, prepared, protocol, folder, target, data)
         if resume:
             run.resume()
         else:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from action_indrnn.config import Config
-from action_indrnn.dataset import Clips, Integers, sample_frames
+from action_indrnn.dataset import Clips, Integers
 from action_indrnn.models import Classifier
 
 SEED = 0  # of the frames sampled in an evaluation: a published number does not depend on a lucky one
@@ -63,7 +63,7 @@ def scores(
         some = numbers[start : start + count]
         uniform = clips.uniform(some, passes, frames, seed).reshape(-1, frames + 1)  # (passes * B, S + 1)
         each = np.tile(some, passes)
-        x = clips.batch(each, sample_frames(clips.length[each], frames, uniform))
+        x = clips.sample(each, frames, uniform)
         parts.append(model(x.to(device))[0].cpu().numpy().reshape(passes, len(some), -1))
     model.train(was_training)
     logits = np.concatenate(parts, axis=1)

@@ -24,7 +24,7 @@ from action_indrnn import __version__, checkpoint, dataset, evaluation
 from action_indrnn.checkpoint import Card, Measured
 from action_indrnn.config import Config
 from action_indrnn.data_prep.archive import PreparedSet
-from action_indrnn.dataset import Clips, Split
+from action_indrnn.dataset import Clips, Split, Where
 from action_indrnn.evaluation import Report
 from action_indrnn.interrupt import asked_to_stop
 from action_indrnn.models import Classifier, build
@@ -86,8 +86,17 @@ class Run:
         protocol: str,
         out: Path,
         device: str | torch.device = "cpu",
+        where: Where = "auto",
     ) -> None:
         """Take in what the run is made of; nothing is written before `start` or `resume`.
+
+        Args:
+            settings: of the run.
+            prepared: the set.
+            protocol: one of the set's.
+            out: the run's folder.
+            device: where the network is trained.
+            where: where the joints lie; see `Clips.near`.
 
         Raises:
             ValueError: the protocol does not fit the set, or the folder is taken.
@@ -102,7 +111,7 @@ class Run:
         self.split: Split = dataset.split(
             prepared, protocol, validation=train.validation, share=train.validation_share, seed=train.seed
         )
-        self.clips = Clips.of_set(prepared)
+        self.clips = Clips.of_set(prepared).near(torch.device(device), where)
         self.labels = prepared.column("label")
         _seed_torch(train.seed, _WEIGHTS)
         self.model: Classifier = build(settings.model, self.clips.features, len(prepared.classes)).to(device)
@@ -214,7 +223,7 @@ class Run:
     def _step(self, numbers: dataset.Integers, step: int) -> None:
         progress, train, frames = self.progress, self.settings.train, self.settings.data.frames
         uniform = np.random.default_rng([train.seed, _FRAMES, step]).random((len(numbers), frames + 1))
-        x = self.clips.batch(numbers, dataset.sample_frames(self.clips.length[numbers], frames, uniform))
+        x = self.clips.sample(numbers, frames, uniform)
         labels = torch.from_numpy(self.labels[numbers]).to(self.device)
         _seed_torch(train.seed, _DROPOUT, step)
         loss, correct = self.learner.step(x.to(self.device), labels, progress.schedule.learning_rate).tolist()
