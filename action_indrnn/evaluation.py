@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from action_indrnn import processes
 from action_indrnn.config import Config
 from action_indrnn.dataset import Clips, Integers
 from action_indrnn.models import Classifier
@@ -37,7 +38,8 @@ def scores(
 ) -> NDArray[np.float32]:
     """Logits of every pass, (passes, N, K), with the running statistics of batch normalisation.
 
-    Each clip's random frames depend on the seed and its name alone.
+    Each clip's random frames depend on the seed and its name alone. Several processes share the work and all
+    have the whole result.
 
     Args:
         model: on any device; its mode is restored.
@@ -55,18 +57,20 @@ def scores(
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    parts: list[NDArray[np.float32]] = []
+    logits = np.zeros((passes, len(numbers), model.classes), np.float32)
     count = max(1, batch // passes)  # clips at once, each in all its passes
-    starts = range(0, len(numbers), count)
-    hidden = None if progress else True
+    hidden = None if progress and processes.is_first() else True
+    # A process takes whole batches and leaves the others' logits 0, until all are added: so every bit is that
+    # of one process alone, however many share the work.
+    starts = range(count * processes.rank(), len(numbers), count * processes.count())
     for start in tqdm(starts, desc=progress, unit=" batches", disable=hidden, leave=False):
         some = numbers[start : start + count]
         uniform = clips.uniform(some, passes, frames, seed).reshape(-1, frames + 1)  # (passes * B, S + 1)
-        each = np.tile(some, passes)
-        x = clips.sample(each, frames, uniform)
-        parts.append(model(x.to(device))[0].cpu().numpy().reshape(passes, len(some), -1))
+        x = clips.sample(np.tile(some, passes), frames, uniform)
+        found = model(x.to(device))[0].cpu().numpy()
+        logits[:, start : start + count] = found.reshape(passes, len(some), -1)
+    processes.total(torch.from_numpy(logits))
     model.train(was_training)
-    logits = np.concatenate(parts, axis=1)
     wrong = np.flatnonzero(~np.isfinite(logits).all(axis=(0, 2)))
     if wrong.size:
         raise ValueError(f"expected finite logits, found others for {clips.names[numbers[wrong[0]]]}")

@@ -21,6 +21,7 @@ FLOORS = [
     {"evaluation", "checkpoint"},
     {"dataset", "models", "schedule", "interrupt"},
     {"layers", "config"},
+    {"processes"},
     {"kernels", "data_prep", "configs"},
 ]
 ALLOWED = {
