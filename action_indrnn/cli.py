@@ -308,6 +308,35 @@ def bench_kernels(
         benchmark.write_csv(csv_file, measured)
 
 
+@bench.command("train")
+def bench_train(
+    networks: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CONFIG]...", help="Configurations; plain, residual and dense if not given."),
+    ] = None,
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, as train.precision=bfloat16."),
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write the rows here too.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of every contender.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0, help="Length of a turn.")] = 1.0,
+    device: Device = "cpu",
+    threads: Threads = 2,
+) -> None:
+    """Time the training of networks beside LSTMs of the same depth and widths; split a step, count memory."""
+    from action_indrnn import bench_train as benchmark
+
+    target = _device(device, threads)
+    rows = benchmark.measure(networks or benchmark.NETWORKS, override or (), target, rounds, seconds)
+    print(f"steps of random clips in NTU's shape; {target}, {threads} threads; medians of {rounds} turns")
+    print(benchmark.as_text(rows))
+    if csv_file:
+        benchmark.write_csv(csv_file, rows)
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for all that the demo writes.")] = Path(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
+from torch.profiler import record_function
 
 from action_indrnn import processes
 from action_indrnn.config import Train
@@ -59,12 +60,13 @@ class Learner:
             last = number == self.train.accumulate
             with self._parallel.no_sync() if self._parallel and not last else contextlib.nullcontext():
                 sums.append(self._part(x, labels))
-        torch.nn.utils.clip_grad_value_(self.model.parameters(), self.train.gradient_clip)
-        self.optimizer.step()
-        clamp_recurrent_(self.model)
-        self.steps += 1
-        if self.judged is not self.model:
-            self._average()
+        with record_function("optimiser"):
+            torch.nn.utils.clip_grad_value_(self.model.parameters(), self.train.gradient_clip)
+            self.optimizer.step()
+            clamp_recurrent_(self.model)
+            self.steps += 1
+            if self.judged is not self.model:
+                self._average()
         return torch.stack(sums).sum(dim=0)
 
     def _part(self, x: Tensor, labels: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ PACKAGES = {"action_indrnn": "action_indrnn", "kernels": "action_indrnn.kernels"
 FLOORS = [
     {"__main__"},
     {"cli"},
-    {"demo"},
+    {"demo", "bench_train"},
     {"training", "recognizer", "bench"},
     {"run_folder", "optimisation"},
     {"evaluation", "checkpoint"},
