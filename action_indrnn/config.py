@@ -89,9 +89,13 @@ class Data(Section):
 
     Attributes:
         frames: number of frames sampled from a clip.
+        rotation: largest angle about each axis by which a clip in training is turned at random, degrees.
+        scaling: largest share by which a clip in training is made larger or smaller at random.
     """
 
     frames: Count = 20
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    scaling: Probability = 0.0
 
 
 class Train(Section):

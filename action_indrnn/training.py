@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from action_indrnn import __version__, checkpoint, dataset, evaluation, processes, schedule
+from action_indrnn import __version__, augment, checkpoint, dataset, evaluation, processes, schedule
 from action_indrnn.checkpoint import Card, Measured
 from action_indrnn.config import Config
 from action_indrnn.data_prep.archive import PreparedSet
@@ -43,7 +43,7 @@ METRICS = (
     "validation_accuracy",
     "best",
 )
-_ORDER, _FRAMES, _DROPOUT, _WEIGHTS = 1, 2, 3, 4  # what a random number is for; 0 is the split's
+_ORDER, _FRAMES, _DROPOUT, _WEIGHTS, _VARIATION = range(1, 6)  # what a number is for; 0 is the split's
 
 
 @dataclass
@@ -258,20 +258,25 @@ class Run:
         train, frames = self.settings.train, self.settings.data.frames
         # All processes draw the numbers of the whole batch, so its clips look the same however it is shared.
         uniform = np.random.default_rng([train.seed, _FRAMES, step]).random((len(numbers), frames + 1))
+        varied = np.random.default_rng([train.seed, _VARIATION, step]).random((len(numbers), augment.NUMBERS))
         _seed_torch(train.seed, _DROPOUT, step)
         rate = schedule.rate(train, self.progress.schedule.learning_rate, step, self.steps)
-        return self.learner.step(self._parts(numbers, uniform), rate)
+        return self.learner.step(self._parts(numbers, uniform, varied), rate)
 
     def _parts(
-        self, numbers: dataset.Integers, uniform: NDArray[np.float64]
+        self, numbers: dataset.Integers, uniform: NDArray[np.float64], varied: NDArray[np.float64]
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields this process's share of every part of a batch: x and labels."""
-        size = len(numbers) // self.settings.train.accumulate
+        size, data = len(numbers) // self.settings.train.accumulate, self.settings.data
         for part in range(self.settings.train.accumulate):
             mine = processes.share(size, part * size)
-            x = self.clips.sample(numbers[mine], self.settings.data.frames, uniform[mine])
-            labels = torch.from_numpy(self.labels[numbers[mine]])
-            yield x.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+            x = self.clips.sample(numbers[mine], data.frames, uniform[mine]).to(
+                self.device, non_blocking=True
+            )
+            if data.rotation or data.scaling:
+                random = torch.from_numpy(varied[mine]).to(self.device, non_blocking=True)
+                x = augment.vary(x, random, data.rotation, data.scaling)
+            yield x, torch.from_numpy(self.labels[numbers[mine]]).to(self.device, non_blocking=True)
 
     def _check_finite(self, found: Tensor | None) -> None:
         if found is not None and not math.isfinite(loss := found[0].item()):

@@ -106,6 +106,8 @@ def test_overrides() -> None:
         ("train.label_smoothing=1.0", "expected a number >= 0 and < 1, found 1.0"),
         ("train.weight_average=1.5", "expected a number >= 0 and < 1, found 1.5"),
         ("train.precision=float16", "expected one of 'float32', 'bfloat16', found 'float16'"),
+        ("data.rotation=200", "expected a number >= 0 and <= 180, found 200"),
+        ("data.scaling=-0.1", "expected a number >= 0 and < 1, found -0.1"),
         ("train.compile=1", "expected true or false, found 1"),
         ("train.batch.size=3", "override train.batch: expected an integer >= 1, found {'size': 3}"),
     ],

@@ -20,6 +20,7 @@ from action_indrnn.training import Run
 
 SETTINGS = (
     "model.units=16", "model.blocks=1", "train.batch=8", "train.accumulate=2", "train.max_epochs=2",
+    "data.rotation=20",
     "train.learning_rate=1e-5", "train.weight_average=0.9", "train.validation_passes=2", "evaluate.passes=3",
 )  # fmt: skip
 PLAIN = ("model.units=8", "model.layers=1", "model.dropout=0", *SETTINGS[2:5])

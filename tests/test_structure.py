@@ -19,7 +19,7 @@ FLOORS = [
     {"training", "recognizer", "bench"},
     {"run_folder", "optimisation"},
     {"evaluation", "checkpoint"},
-    {"dataset", "models", "schedule", "interrupt"},
+    {"dataset", "augment", "models", "schedule", "interrupt"},
     {"layers", "config"},
     {"processes"},
     {"kernels", "data_prep", "configs"},

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from action_indrnn import checkpoint, config, evaluation, schedule, training
+from action_indrnn import augment, checkpoint, config, evaluation, schedule, training
 from action_indrnn.config import Config
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.layers import IndRNN
@@ -42,7 +42,9 @@ def test_same_seed_same_bytes_and_other_seed_others(made_set: PreparedSet, tmp_p
     assert contents(tmp_path / "a")["metrics.csv"] != contents(tmp_path / "c")["metrics.csv"]
 
 
+VARIED = ("data.rotation=20", "data.scaling=0.1")
 EVERYTHING = (
+    *VARIED,
     "train.weight_average=0.9", "train.schedule=cosine", "train.warm_up=1", "train.accumulate=2",
     "train.label_smoothing=0.1", "train.precision=bfloat16",
 )  # fmt: skip
@@ -243,13 +245,18 @@ def test_the_rate_of_every_step_is_the_schedule_s(made_set: PreparedSet, tmp_pat
 
 
 def test_parts_get_the_clips_of_the_batch_in_turn(made_set: PreparedSet, tmp_path: Path) -> None:
-    whole = Run(tiny(), made_set, "xsub", tmp_path / "whole")
-    parts = Run(tiny("train.accumulate=4"), made_set, "xsub", tmp_path / "parts")
-    numbers, uniform = whole.split.train[:8], np.random.default_rng(0).random((8, 21))
-    ((x, labels),) = whole._parts(numbers, uniform)
-    found = list(parts._parts(numbers, uniform))
+    whole = Run(tiny(*VARIED), made_set, "xsub", tmp_path / "whole")
+    parts = Run(tiny("train.accumulate=4", *VARIED), made_set, "xsub", tmp_path / "parts")
+    random = np.random.default_rng(0)
+    batch = (whole.split.train[:8], random.random((8, 21)), random.random((8, 4)))
+    ((x, labels),) = whole._parts(*batch)
+    found = list(parts._parts(*batch))
     assert [len(part) for _, part in found] == [2] * 4
-    assert torch.equal(torch.cat([part for part, _ in found], dim=1), x)
+    torch.testing.assert_close(torch.cat([part for part, _ in found], dim=1), x)
+    ((plain, _),) = Run(tiny(), made_set, "xsub", tmp_path / "plain")._parts(*batch)
+    turned = augment.vary(plain, torch.from_numpy(batch[2]), 20, 0.1)
+    torch.testing.assert_close(x, turned)
+    assert (turned - plain).abs().max() > 0.01
     assert torch.equal(torch.cat([part for _, part in found]), labels)
 
 
