@@ -4,6 +4,7 @@ A model file is one `.safetensors` file: the weights, and in its metadata a card
 them. A checkpoint is a torch file that only `train --resume` reads. Nothing is ever unpickled.
 """
 
+import io
 import os
 import pickle
 from collections.abc import Collection, Iterator
@@ -175,15 +176,15 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
             raise OSError(f"{path}: cannot be written: {str(error).splitlines()[0]}") from error
 
 
-def load_checkpoint(path: Path, keys: Collection[str]) -> dict[str, Any]:
-    """The content of a checkpoint, which has the given keys.
+def load_checkpoint(content: bytes, path: Path, keys: Collection[str]) -> dict[str, Any]:
+    """What a checkpoint file's content says, which has the given keys; the path is for messages.
 
     Raises:
         ValueError: damaged, or not such a checkpoint.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         reason = (str(error) or "it is cut short").splitlines()[0]
         raise ValueError(f"{path}: expected a checkpoint: {reason}") from error
     if not isinstance(state, dict) or not set(keys) <= set(state):

@@ -1,6 +1,7 @@
 """The command line. Everything heavy is imported inside the commands, so that `--help` answers at once."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -109,6 +110,10 @@ def train(
         int, typer.Option(min=1, help="Train with so many seeds, from train.seed on, each in RUN/seed-N.")
     ] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    data: Annotated[
+        Literal["auto", "device", "host"],
+        typer.Option(help="Hold the set in the device's memory; auto: if half of what is free is enough."),
+    ] = "auto",
     device: Device = "cpu",
     threads: Threads = 1,
 ) -> None:
@@ -119,56 +124,60 @@ def train(
     settings = configuration.load(config, override or ())
     prepared = archive.read(prepared_set)
 
-    from action_indrnn import training
+    from action_indrnn import processes, training
 
-    target = _device(device, threads)
     results = []
-    for seed in range(settings.train.seed, settings.train.seed + seeds):
-        folder = out if seeds == 1 else out / f"seed-{seed}"
-        seeded = settings.model_copy(update={"train": settings.train.model_copy(update={"seed": seed})})
-        run = training.Run(seeded, prepared, protocol, folder, target)
-        if resume:
-            run.resume()
-        else:
-            run.start()
-        split = run.split
-        weights = sum(parameter.numel() for parameter in run.model.parameters())
-        print(
-            f"{settings.model.kind} IndRNN, {weights:,} parameters, seed {seed}; clips: {len(split.train):,} "
-            f"training, {len(split.validation):,} validation ({split.held_out}), {len(split.test):,} test",
-            flush=True,
-        )
-        try:
-            result = run.train(say=lambda line: print(line, flush=True))
-        except KeyboardInterrupt:
-            done = run.progress
-            print(
-                f"stopped in epoch {done.epoch + 1}, step {done.step}; go on with --resume", file=sys.stderr
+    with processes.group(device) as own:
+        target = _device(own, threads)
+        say = partial(print, flush=True) if processes.is_first() else _say_nothing
+        for seed in range(settings.train.seed, settings.train.seed + seeds):
+            folder = out if seeds == 1 else out / f"seed-{seed}"
+            seeded = settings.model_copy(update={"train": settings.train.model_copy(update={"seed": seed})})
+            run = training.Run(seeded, prepared, protocol, folder, target, data)
+            if resume:
+                run.resume()
+            else:
+                run.start()
+            split = run.split
+            weights = sum(parameter.numel() for parameter in run.model.parameters())
+            say(
+                f"{settings.model.kind} IndRNN, {weights:,} parameters, seed {seed}; clips: "
+                f"{len(split.train):,} training, {len(split.validation):,} validation ({split.held_out}), "
+                f"{len(split.test):,} test"
             )
-            raise typer.Exit(130) from None
-        results.append(result)
-        _print_result(result, protocol)
-    if seeds > 1:
-        _print_mean(results, protocol)
+            try:
+                result = run.train(say)
+            except KeyboardInterrupt:
+                done = run.progress
+                stopped = f"stopped in epoch {done.epoch + 1}, step {done.step}; go on with --resume"
+                say(stopped, file=sys.stderr)
+                raise typer.Exit(130) from None
+            results.append(result)
+            say(_result(result, protocol))
+        if seeds > 1:
+            say(_mean(results, protocol))
 
 
-def _print_result(result: "Result", protocol: str) -> None:
+def _say_nothing(*_: object, **__: object) -> None:
+    """Take what another process says."""
+
+
+def _result(result: "Result", protocol: str) -> str:
     report = result.report
-    print(
+    return (
         f"{result.epochs} epochs, weights of epoch {result.best_epoch} "
         f"(validation {result.validation_accuracy:.2%})\n"
         f"{protocol} test: top-1 {report.top(1):.2%}, top-5 {report.top(5):.2%}, "
         f"mean class {report.mean_class:.2%} ({len(report.labels):,} clips, {report.passes} passes)\n"
-        f"model file  {result.model}",
-        flush=True,
+        f"model file  {result.model}"
     )
 
 
-def _print_mean(results: "list[Result]", protocol: str) -> None:
+def _mean(results: "list[Result]", protocol: str) -> str:
     import numpy as np
 
     top1 = np.array([result.report.top(1) for result in results])
-    print(
+    return (
         f"{protocol} test: top-1 {top1.mean():.2%} +- {top1.std(ddof=1):.2%} "
         f"(mean and standard deviation of {len(top1)} seeds)"
     )
@@ -237,28 +246,30 @@ def evaluate(
     prepared = archive.read(prepared_set)
     if json_file and (json_file.is_dir() or not json_file.parent.is_dir()):
         raise ValueError(f"{json_file}: expected a file in a folder that exists")
-    target = _device(device, threads)
-    network, card = checkpoint.load_model(model, target)
 
-    from action_indrnn import dataset, evaluation
+    from action_indrnn import dataset, evaluation, processes
 
-    card.check_fit(prepared)
-    split = dataset.split(prepared, protocol, seed=card.seed)
-    if card.dataset == prepared.meta["dataset"] and card.protocol != protocol and not overlap:
-        raise ValueError(
-            f"{model}: trained under {card.protocol}, whose training clips are among the test clips of "
-            f"{protocol}; train under that protocol, or say --allow-overlap"
-        )
-    clips = dataset.Clips.of_set(prepared)
-    labels = prepared.column("label")
-    report = evaluation.measure(network, clips, split.test, labels, prepared.classes, card.config, "evaluate")
+    with processes.group(device) as own:
+        network, card = checkpoint.load_model(model, _device(own, threads))
+        card.check_fit(prepared)
+        split = dataset.split(prepared, protocol, seed=card.seed)
+        if card.dataset == prepared.meta["dataset"] and card.protocol != protocol and not overlap:
+            raise ValueError(
+                f"{model}: trained under {card.protocol}, whose training clips are among the test clips of "
+                f"{protocol}; train under that protocol, or say --allow-overlap"
+            )
+        clips = dataset.Clips.of_set(prepared)
+        labels, names = prepared.column("label"), prepared.classes
+        report = evaluation.measure(network, clips, split.test, labels, names, card.config, "evaluate")
+        if not processes.is_first():
+            return
     print(evaluation.as_text(report))
     if prepared.meta["counts"]["clips_of_whole_set"] and not prepared.meta["counts"]["whole"]:
         print("a partial set: this accuracy does not compare with published ones")
     if json_file:
-        with checkpoint.replacing(json_file) as partial:
+        with checkpoint.replacing(json_file) as partial_file:
             text = report.json(model=str(model), dataset=prepared.meta["dataset"], protocol=protocol)
-            partial.write_text(text, encoding="utf-8")
+            partial_file.write_text(text, encoding="utf-8")
         print(f"report  {json_file}")
 
 
@@ -353,6 +364,35 @@ def bench_kernels(
         turns = -(-rounds // 2)  # neighbouring points of a line steady each other
         lines = benchmark.kernels(sweep, target, turns, seconds / 2, layers=["LSTM"])
         bench_tables.plot(plot, [row for rows in lines for row in rows])
+
+
+@bench.command("train")
+def bench_train(
+    networks: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CONFIG]...", help="Configurations; plain, residual and dense if not given."),
+    ] = None,
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, as train.precision=bfloat16."),
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write the rows here too.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of every contender.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0, help="Length of a turn.")] = 1.0,
+    device: Device = "cpu",
+    threads: Threads = 2,
+) -> None:
+    """Time the training of networks beside LSTMs of the same depth and widths; split a step, count memory."""
+    from action_indrnn import bench_train as benchmark
+
+    target = _device(device, threads)
+    rows = benchmark.measure(networks or benchmark.NETWORKS, override or (), target, rounds, seconds)
+    print(f"steps of random clips in NTU's shape; {target}, {threads} threads; medians of {rounds} turns")
+    print(benchmark.as_text(rows))
+    if csv_file:
+        benchmark.write_csv(csv_file, rows)
 
 
 @app.command()

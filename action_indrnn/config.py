@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 Count = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -131,10 +131,14 @@ class Data(Section):
         frames: number of frames sampled from a clip.
         frames_deviation: standard deviation of that number, which is then drawn anew for every batch and, in
             a test, every pass; see `dataset.draw_frames`.
+        rotation: largest angle about each axis by which a clip in training is turned at random, degrees.
+        scaling: largest share by which a clip in training is made larger or smaller at random.
     """
 
     frames: Count = 20
     frames_deviation: Annotated[float, Field(ge=0)] = 0.0
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    scaling: Probability = 0.0
 
 
 class Train(Section):
@@ -153,6 +157,17 @@ class Train(Section):
         validation_share: share of the training split that is held out.
         validation_passes: random samplings of every clip in a validation.
         seed: of weights, held-out part, sampling and dropout.
+        schedule: how the learning rate falls: by "steps" when validation is no longer better, as published,
+            or along a "cosine" from learning_rate to learning_rate_min over max_epochs.
+        warm_up: epochs in which the learning rate rises in a straight line, step by step.
+        label_smoothing: share of the target that is spread evenly over all classes.
+        weight_average: decay of a moving average of the weights, which is then what is validated, measured
+            and saved; 0 for none.
+        accumulate: parts that a batch is computed in, one after the other, to save memory; the statistics of
+            batch normalisation are a part's.
+        precision: of matrix products in training; "bfloat16" keeps weights, recurrences, normalisation and
+            all evaluation in float32.
+        compile: train the network compiled by torch.compile, which needs a C++ compiler.
     """
 
     batch: Count = 128
@@ -167,6 +182,28 @@ class Train(Section):
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.05
     validation_passes: Count = 5
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    schedule: Literal["steps", "cosine"] = "steps"
+    warm_up: Annotated[int, Field(ge=0)] = 0
+    label_smoothing: Probability = 0.0
+    weight_average: Probability = 0.0
+    accumulate: Count = 1
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Train":
+        if self.schedule == "cosine" and self.max_epochs is None:
+            raise ValueError("schedule 'cosine' expects a number of max_epochs, found none")
+        if self.schedule == "cosine" and self.learning_rate_min > self.learning_rate:
+            raise ValueError(
+                f"schedule 'cosine' expects learning_rate_min <= learning_rate {self.learning_rate:g}, "
+                f"found {self.learning_rate_min:g}"
+            )
+        if self.max_epochs is not None and self.warm_up > self.max_epochs:
+            raise ValueError(f"warm_up expects at most max_epochs {self.max_epochs}, found {self.warm_up}")
+        if self.batch % self.accumulate:
+            raise ValueError(f"accumulate expects a divisor of batch {self.batch}, found {self.accumulate}")
+        return self
 
 
 class Evaluate(Section):
@@ -299,6 +336,9 @@ def _problems(error: ValidationError, table: Mapping[str, Any]) -> Iterator[tupl
     """Yields the key and the description of every problem."""
     sections = _sections(table)
     for problem in error.errors():
+        if problem["type"] == "value_error":  # of a whole table: keys that do not fit each other
+            yield ".".join(map(str, problem["loc"][:1])), str(problem["ctx"]["error"])
+            continue
         # The kind of a network stands behind "model", an index into a list behind its key: neither is a key.
         path = [str(part) for part in problem["loc"]]
         if path[0] == "model" and len(path) > 1:

@@ -1,5 +1,7 @@
 """Clips to batches: the split of a prepared set, the frame sampler, the feature vectors.
 
+Sampling and gathering are batched torch operations on whatever device holds the clips.
+
 Shapes: N clips of a set, B clips in a batch, S sampled frames, M actors, V joints, C coordinates, F = M*V*C
 features.
 """
@@ -12,13 +14,15 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.bodies import MOST_ACTORS
-from action_indrnn.data_prep.clip import Clip, Floats
+from action_indrnn.data_prep.clip import Clip
 
 Integers = NDArray[np.int64]
 SplitName = Literal["train", "validation", "test"]
+Where = Literal["auto", "device", "host"]
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ def draw_frames(frames: int, deviation: float, random: np.random.Generator) -> i
     return frames
 
 
-def sample_frames(lengths: Integers, frames: int, uniform: NDArray[np.float64]) -> Integers:
+def sample_frames(lengths: Tensor, frames: int, uniform: Tensor) -> Tensor:
     """Frame numbers to take from clips, by the rule of IndRNN_pytorch (action_recognition/data_reader.py).
 
     A clip of at least 2S frames is cut into S equal segments and one frame is drawn from each (the last takes
@@ -105,31 +109,29 @@ def sample_frames(lengths: Integers, frames: int, uniform: NDArray[np.float64]) 
     laid into zeros from a random start, which may push its end, or a random part of it, out of the window.
 
     Args:
-        lengths: (B,) frames of each clip.
+        lengths: (B,) frames of each clip, int64.
         frames: S, how many to take.
-        uniform: (B, S + 1) random numbers in [0, 1).
+        uniform: (B, S + 1) random numbers in [0, 1), float64; float32 would draw frames behind the end.
 
     Returns:
         (B, S) frame numbers, -1 for a frame of zeros.
     """
     length = lengths[:, None]  # (B, 1)
-    place = np.arange(frames)[None]  # (1, S)
+    place = torch.arange(frames, device=lengths.device)  # (S,)
     segment = length // frames
-    width = np.where(place == frames - 1, length - segment * (frames - 1), segment)
-    segments = place * segment + np.floor(uniform[:, :frames] * width).astype(np.int64)
+    width = torch.where(place == frames - 1, length - segment * (frames - 1), segment)
+    segments = place * segment + (uniform[:, :frames] * width).long()
 
-    first = np.floor(uniform[:, :1] * (length - frames + 1)).astype(np.int64)
+    first = (uniform[:, :1] * (length - frames + 1)).long()
     window = first + place
 
-    start = np.floor(uniform[:, :1] * np.maximum(np.maximum(frames - length, frames // 4), 1)).astype(
-        np.int64
-    )
-    over = np.maximum(start + length - frames, 0)
-    skip = np.floor(uniform[:, -1:] * (over + 1)).astype(np.int64)
+    start = (uniform[:, :1] * (frames - length).clamp(min=max(frames // 4, 1))).long()
+    over = (start + length - frames).clamp(min=0)
+    skip = (uniform[:, -1:] * (over + 1)).long()
     at = place - start + skip
-    laid = np.where((place >= start) & (at < length), at, -1)
+    laid = torch.where((place >= start) & (at < length), at, -1)
 
-    return np.where(length >= 2 * frames, segments, np.where(length > frames, window, laid))
+    return torch.where(length >= 2 * frames, segments, torch.where(length > frames, window, laid))
 
 
 @dataclass(frozen=True)
@@ -139,21 +141,23 @@ class Clips:
     Attributes:
         names: N clip names.
         rows: (R, V, C) float32, metres, NaN where an actor was not seen; see `data_prep.archive`.
-        start, length, bodies: (N,) first row, frames and actors of each clip.
+        start, length, bodies: (N,) int64, first row, frames and actors of each clip; all on one device.
     """
 
     names: Sequence[str]
-    rows: Floats
-    start: Integers
-    length: Integers
-    bodies: Integers
+    rows: Tensor
+    start: Tensor
+    length: Tensor
+    bodies: Tensor
 
     @classmethod
     def of_set(cls, prepared: PreparedSet) -> "Clips":
         """All clips of a prepared set, memory-mapped."""
+        # Copy on write: torch knows no read-only tensors; nothing is ever written here.
+        rows = np.load(prepared.path / "joints.npy", mmap_mode="c").view(np.ndarray)
         names = prepared.index["name"].tolist()
         columns = (prepared.column(name) for name in ("start", "length", "bodies"))
-        return cls(names, prepared.joints, *columns)
+        return cls(names, torch.from_numpy(rows), *(torch.tensor(column) for column in columns))
 
     @classmethod
     def of_clips(cls, clips: Sequence[Clip]) -> "Clips":
@@ -166,33 +170,71 @@ class Clips:
         ]
         counts = np.array([len(row) for row in rows], np.int64)
         shapes = np.array([clip.present.shape for clip in clips], np.int64)
-        start = np.cumsum(counts) - counts
-        return cls([clip.name for clip in clips], np.concatenate(rows), start, shapes[:, 1], shapes[:, 0])
+        columns = (np.cumsum(counts) - counts, shapes[:, 1], shapes[:, 0])
+        return cls(
+            [clip.name for clip in clips],
+            torch.from_numpy(np.concatenate(rows)),
+            *(torch.tensor(column) for column in columns),
+        )
 
     @property
     def features(self) -> int:
         """F, the numbers in one frame's feature vector."""
-        return MOST_ACTORS * int(np.prod(self.rows.shape[1:]))
+        return MOST_ACTORS * self.rows[0].numel()
 
-    def batch(self, numbers: Integers, frames: Integers) -> torch.Tensor:
-        """Feature vectors of sampled frames.
+    @property
+    def bytes(self) -> int:
+        """The memory that all joints take."""
+        return self.rows.numel() * self.rows.element_size()
+
+    def near(self, device: torch.device, where: Where = "auto") -> "Clips":
+        """The same clips for work on a device: in its memory, or where they are.
+
+        Args:
+            device: where batches are wanted.
+            where: "device" holds them in its memory; "host" leaves them where they are (a prepared set:
+                mapped; the CPU makes each batch and sends it); "auto" holds them where they take at most half
+                of a CUDA device's free memory. For the CPU it leaves them mapped: the system keeps what is
+                read in memory anyway.
+        """
+        if where == "auto":
+            free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
+            where = "device" if self.bytes <= free // 2 else "host"
+        if where == "host":
+            return self
+        tensors = (self.rows, self.start, self.length, self.bodies)
+        return Clips(self.names, *(tensor.to(device, copy=True) for tensor in tensors))
+
+    def sample(self, numbers: Integers, frames: int, uniform: NDArray[np.float64]) -> Tensor:
+        """Feature vectors of S sampled frames a clip, (S, B, F); see `sample_frames` and `batch`.
 
         Args:
             numbers: (B,) clip numbers.
-            frames: (B, S) frame numbers, -1 for a frame of zeros.
+            frames: S, how many to take.
+            uniform: (B, S + 1) random numbers in [0, 1).
+        """
+        device = self.rows.device
+        clips = torch.from_numpy(numbers).to(device, non_blocking=True)
+        random = torch.from_numpy(uniform).to(device, non_blocking=True)
+        return self.batch(clips, sample_frames(self.length[clips], frames, random))
+
+    def batch(self, numbers: Tensor, frames: Tensor) -> Tensor:
+        """Feature vectors of chosen frames.
+
+        Args:
+            numbers: (B,) clip numbers, int64.
+            frames: (B, S) frame numbers, int64, -1 for a frame of zeros.
 
         Returns:
             (S, B, F) float32: actor 1's joints, then actor 2's, joint by joint; zeros where nobody was seen.
         """
-        actors = np.arange(MOST_ACTORS)
-        length, bodies = self.length[numbers, None, None], self.bodies[numbers, None, None]
-        rows = self.start[numbers, None, None] + actors * length + frames[..., None]  # (B, S, M)
-        valid = (actors < bodies) & (frames[..., None] >= 0)
-        joints = self.rows[np.where(valid, rows, 0)]  # (B, S, M, V, C)
-        joints[~valid] = 0
-        np.nan_to_num(joints, copy=False, nan=0.0)
-        batch, steps = frames.shape
-        return torch.from_numpy(joints).reshape(batch, steps, -1).transpose(0, 1).contiguous()
+        actors = torch.arange(MOST_ACTORS, device=self.rows.device)
+        steps = frames.t()[..., None]  # (S, B, 1)
+        rows = self.start[numbers, None] + actors * self.length[numbers, None] + steps  # (S, B, M)
+        valid = (actors < self.bodies[numbers, None]) & (steps >= 0)
+        joints = self.rows.flatten(1).index_select(0, torch.where(valid, rows, 0).flatten())
+        joints = joints.masked_fill_(~valid.flatten()[:, None], 0).nan_to_num_(nan=0.0)
+        return joints.view(*rows.shape[:2], -1)
 
     def uniform(self, numbers: Integers, passes: int, frames: int, seed: int) -> NDArray[np.float64]:
         """(passes, B, S + 1) random numbers for evaluation, each clip's own by its name.

@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from action_indrnn import processes
 from action_indrnn.config import Config
-from action_indrnn.dataset import Clips, Integers, draw_frames, sample_frames
+from action_indrnn.dataset import Clips, Integers, draw_frames
 from action_indrnn.models import Classifier
 
 SEED = 0  # of the frames sampled in an evaluation: a published number does not depend on a lucky one
@@ -38,7 +39,8 @@ def scores(
 ) -> NDArray[np.float32]:
     """Logits of every pass, (passes, N, K), with the running statistics of batch normalisation.
 
-    Each clip's random frames depend on the seed and its name alone.
+    Each clip's random frames depend on the seed and its name alone. Several processes share the work and all
+    have the whole result.
 
     Args:
         model: on any device; its mode is restored.
@@ -57,22 +59,24 @@ def scores(
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    logits = np.empty((passes, len(numbers), model.classes), np.float32)
+    logits = np.zeros((passes, len(numbers), model.classes), np.float32)
     random = np.random.default_rng(seed)
     lengths = np.array([draw_frames(frames, deviation, random) for _ in range(passes)])
     count = max(1, batch // passes)  # clips at once, each in all its passes
-    starts = range(0, len(numbers), count)
-    hidden = None if progress else True
+    hidden = None if progress and processes.is_first() else True
+    # A process takes whole batches and leaves the others' logits 0, until all are added: so every bit is that
+    # of one process alone, however many share the work.
+    starts = range(count * processes.rank(), len(numbers), count * processes.count())
     for start in tqdm(starts, desc=progress, unit=" batches", disable=hidden, leave=False):
         some = numbers[start : start + count]
         drawn = clips.uniform(some, passes, int(lengths.max()), seed)  # (passes, B, S + 1)
         for length in np.unique(lengths).tolist():
             which = np.flatnonzero(lengths == length)
-            each = np.tile(some, len(which))
             uniform = drawn[which, :, : length + 1].reshape(-1, length + 1)
-            x = clips.batch(each, sample_frames(clips.length[each], length, uniform))
+            x = clips.sample(np.tile(some, len(which)), length, uniform)
             found = model(x.to(device))[0].cpu().numpy()
             logits[which, start : start + count] = found.reshape(len(which), len(some), -1)
+    processes.total(torch.from_numpy(logits))
     model.train(was_training)
     wrong = np.flatnonzero(~np.isfinite(logits).all(axis=(0, 2)))
     if wrong.size:

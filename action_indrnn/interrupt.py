@@ -5,10 +5,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from action_indrnn import processes
+
 
 @contextmanager
 def asked_to_stop() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or a termination signal sets; a second Ctrl-C interrupts at once."""
+    """An event that Ctrl-C or a termination signal sets; a second Ctrl-C interrupts at once.
+
+    Among several processes it does not: the terminal and torchrun each pass on one and the same Ctrl-C.
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -16,7 +21,8 @@ def asked_to_stop() -> Iterator[threading.Event]:
 
     def ask(number: int, frame: object) -> None:
         stop.set()
-        signal.signal(signal.SIGINT, previous[signal.SIGINT])
+        if processes.count() == 1:
+            signal.signal(signal.SIGINT, previous[signal.SIGINT])
 
     previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

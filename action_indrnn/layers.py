@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from action_indrnn import processes
 from action_indrnn.kernels import Activation, indrnn
 
 Norm = Literal["after", "before"]
+MOMENTUM = 0.1  # share of a batch in the running statistics
 
 
 def u_bound(length: int, magnification: float) -> float:
@@ -129,16 +131,37 @@ class Convolution(nn.Conv1d):
 
 
 class BatchNormOverTime(nn.Module):
-    """Batch normalisation whose statistics run over the batch and all steps."""
+    """Batch normalisation whose statistics run over the batch, of all processes together, and all steps."""
 
     def __init__(self, units: int) -> None:
         super().__init__()
         # A member, not a base class: SyncBatchNorm.convert_sync_batchnorm would replace the forward below.
-        self.norm = nn.BatchNorm1d(units, eps=1e-5, momentum=0.1)
+        self.norm = nn.BatchNorm1d(units, eps=1e-5, momentum=MOMENTUM)
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns x (T, B, H), normalised."""
-        return self.norm(x.flatten(0, 1)).view(x.shape)  # type: ignore[no-any-return]
+        flat = x.flatten(0, 1)
+        together = self.training and processes.count() > 1
+        y: Tensor = self._together(flat) if together else self.norm(flat)
+        return y.view(x.shape)
+
+    def _together(self, x: Tensor) -> Tensor:
+        """Normalises the rows x (N, H) by the statistics of all processes' rows, equally many in each.
+
+        torch's SyncBatchNorm does the same, but on GPUs only.
+        """
+        x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+        variance, mean = torch.var_mean(x, dim=0, correction=0)
+        means, variances = processes.every(torch.stack((mean, variance))).unbind(1)
+        mean = means.mean(dim=0)
+        variance = variances.mean(dim=0) + means.var(dim=0, correction=0)
+        norm = self.norm
+        with torch.no_grad():
+            rows = len(x) * processes.count()
+            norm.get_buffer("num_batches_tracked").add_(1)
+            norm.get_buffer("running_mean").lerp_(mean, MOMENTUM)
+            norm.get_buffer("running_var").lerp_(variance * (rows / (rows - 1)), MOMENTUM)
+        return torch.addcmul(norm.bias, x - mean, torch.rsqrt(variance + norm.eps) * norm.weight)
 
 
 class DropoutOverTime(nn.Module):
@@ -152,7 +175,10 @@ class DropoutOverTime(nn.Module):
         """Returns x (T, B, H) with dropped units 0 and the others over 1 - p; in evaluation x itself."""
         if not self.training or self.p == 0:
             return x
-        return x * F.dropout(torch.ones_like(x[0]), self.p)
+        # Every process draws the masks of all: then a batch gets the same ones, however it is shared.
+        batch, units = x.shape[1:]
+        masks = F.dropout(x.new_ones(batch * processes.count(), units), self.p)
+        return x * masks[processes.share(len(masks))]
 
     def extra_repr(self) -> str:
         """Returns what `print(model)` shows of this layer."""

@@ -1,7 +1,27 @@
-"""When the learning rate drops and when training ends."""
+"""How the learning rate moves, and when training ends."""
 
 import math
 from dataclasses import dataclass
+
+from action_indrnn.config import Train
+
+
+def rate(train: Train, learning_rate: float, step: int, steps: int) -> float:
+    """The learning rate of a step.
+
+    Args:
+        train: the schedule, warm-up and limits.
+        learning_rate: what drops have left of it.
+        step: number of the step, from 0, over all epochs.
+        steps: in an epoch.
+    """
+    if train.schedule == "cosine" and train.max_epochs is not None:
+        low = train.learning_rate_min
+        share = (1 + math.cos(math.pi * step / (train.max_epochs * steps))) / 2
+        learning_rate = low + (learning_rate - low) * share
+    if step < train.warm_up * steps:
+        learning_rate *= (step + 1) / (train.warm_up * steps)
+    return learning_rate
 
 
 @dataclass
@@ -19,13 +39,13 @@ class Schedule:
     best_loss: float = math.inf
     best_epoch: int = 0
 
-    def judge(self, epoch: int, accuracy: float, loss: float, patience: int, drop: float) -> str:
-        """What the validation after an epoch means: "better", "worse" or "drop"."""
+    def judge(self, epoch: int, accuracy: float, loss: float, patience: float, drop: float) -> str:
+        """What the validation after an epoch means: "better", "worse", or "drop" once patience ends."""
         if (accuracy, -loss) > (self.best_accuracy, -self.best_loss):
             self.best_accuracy, self.best_loss, self.best_epoch = accuracy, loss, epoch
             self.misses = 0
             return "better"
-        if self.misses > int(patience / 2**self.drops + 0.5):
+        if self.misses > patience / 2**self.drops + 0.5:
             self.misses = 0
             self.drops += 1
             self.learning_rate *= drop

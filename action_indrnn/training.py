@@ -7,30 +7,31 @@ A run folder holds `config.toml`, `metrics.csv` (one line an epoch), `checkpoint
 the end `model.safetensors` and `report.json` (the test split, measured once).
 """
 
-import copy
-import csv
 import hashlib
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from action_indrnn import __version__, checkpoint, config, dataset, evaluation
-from action_indrnn.checkpoint import Card, Measured, replacing
+from action_indrnn import __version__, augment, checkpoint, dataset, evaluation, processes, schedule
+from action_indrnn.checkpoint import Card, Measured
 from action_indrnn.config import Config
 from action_indrnn.data_prep.archive import PreparedSet
-from action_indrnn.dataset import Clips, Split
+from action_indrnn.dataset import Clips, Split, Where
 from action_indrnn.evaluation import Report
 from action_indrnn.interrupt import asked_to_stop
-from action_indrnn.layers import clamp_recurrent_, parameter_groups
 from action_indrnn.models import Classifier, build
+from action_indrnn.optimisation import Learner
+from action_indrnn.run_folder import RunFolder
 from action_indrnn.schedule import Schedule
 
 METRICS = (
@@ -42,7 +43,7 @@ METRICS = (
     "validation_accuracy",
     "best",
 )
-_ORDER, _FRAMES, _DROPOUT, _WEIGHTS = 1, 2, 3, 4  # what a random number is for; 0 is the split's
+_ORDER, _FRAMES, _DROPOUT, _WEIGHTS, _VARIATION = range(1, 6)  # what a number is for; 0 is the split's
 
 
 @dataclass
@@ -87,37 +88,58 @@ class Run:
         protocol: str,
         out: Path,
         device: str | torch.device = "cpu",
+        where: Where = "auto",
     ) -> None:
         """Take in what the run is made of; nothing is written before `start` or `resume`.
 
+        Args:
+            settings: of the run.
+            prepared: the set.
+            protocol: one of the set's.
+            out: the run's folder.
+            device: where the network is trained.
+            where: where the joints lie; see `Clips.near`.
+
         Raises:
-            ValueError: the protocol does not fit the set, or the folder is taken.
+            ValueError: the protocol does not fit the set, or the batch the clips or the processes.
         """
         train = settings.train
-        if train.batch * settings.data.frames < 2:
-            raise ValueError("train.batch x data.frames: batch normalisation expects at least 2, found 1")
         self.settings = settings
         self.prepared = prepared
         self.protocol = protocol
-        self.out = out
+        self.folder = RunFolder(out)
         self.split: Split = dataset.split(
             prepared, protocol, validation=train.validation, share=train.validation_share, seed=train.seed
         )
-        self.clips = Clips.of_set(prepared)
+        self._check_batch()
+        self.clips = Clips.of_set(prepared).near(torch.device(device), where)
         self.labels = prepared.column("label")
         _seed_torch(train.seed, _WEIGHTS)
         self.model: Classifier = build(settings.model, self.clips.features, len(prepared.classes)).to(device)
         self.device = torch.device(device)
-        self.optimizer = torch.optim.Adam(
-            parameter_groups(self.model, train.weight_decay), lr=train.learning_rate
-        )
+        self.learner = Learner(self.model, train)
         self.progress = Progress(Schedule(train.learning_rate))
-        self.best = self._weights()
+        self.best = self.learner.snapshot()
+
+    @property
+    def batch(self) -> int:
+        """Clips of a step, of all processes and parts together."""
+        return min(self.settings.train.batch, len(self.split.train))
 
     @property
     def steps(self) -> int:
         """Optimiser steps in an epoch; the clips beyond the last full batch wait for another epoch."""
-        return max(1, len(self.split.train) // self.settings.train.batch)
+        return len(self.split.train) // self.batch
+
+    def _check_batch(self) -> None:
+        accumulate, frames = self.settings.train.accumulate, self.settings.data.frames
+        if self.batch % (accumulate * processes.count()):
+            raise ValueError(
+                f"train.batch: expected a multiple of {accumulate} parts x {processes.count()} processes, "
+                f"found {self.batch}"
+            )
+        if self.batch // accumulate * frames < 2:
+            raise ValueError("train.batch x data.frames: batch normalisation expects at least 2, found 1")
 
     @property
     def finished(self) -> bool:
@@ -132,51 +154,49 @@ class Run:
         Raises:
             ValueError: it holds a run already, or something else.
         """
-        if (self.out / "checkpoint.pt").exists():
-            raise ValueError(f"{self.out}: holds a run; go on with it (--resume), or name another folder")
-        if self.out.exists() and not self.out.is_dir():
-            raise ValueError(f"{self.out}: expected a new folder, found a file")
-        self._remove_leftovers()
-        taken = {entry.name for entry in self.out.iterdir()} if self.out.is_dir() else set()
-        taken -= {"config.toml", "metrics.csv"}  # a run killed in its first epoch has left no more
-        if taken:
-            raise ValueError(f"{self.out}: expected a new folder, found {', '.join(sorted(taken)[:3])} in it")
-        self.out.mkdir(parents=True, exist_ok=True)
-        self._write_config()
-        self._write_metrics()
+        processes.first_does(self._claim)
+
+    def _claim(self) -> None:
+        self.folder.claim()
+        self._write_head()
+
+    def _write_head(self) -> None:
+        self.folder.write_config(self.settings)
+        self.folder.write_metrics(METRICS, self.progress.history)
 
     def resume(self) -> None:
         """Go on from the folder's checkpoint; without one, start.
 
+        With another number of processes the run goes on too, equal to rounding instead of bit for bit.
+
         Raises:
             ValueError: the checkpoint is of other settings, another set or another protocol.
         """
-        path = self.out / "checkpoint.pt"
-        if not path.exists():
+        path = self.folder.checkpoint
+        if processes.from_first(bytes([path.exists()])) == b"\0":
             self.start()
             return
-        keys = ("made_with", "model", "optimizer", "best", "progress")
-        state = checkpoint.load_checkpoint(path, keys)
+        content = processes.from_first(path.read_bytes() if processes.is_first() else b"")
+        state = checkpoint.load_checkpoint(content, path, ("made_with", "learner", "best", "progress"))
         expected, found = self._made_with(), state["made_with"]
         for what in sorted(expected.keys() | found.keys()):
             if expected.get(what) != found.get(what):
                 raise ValueError(
                     f"{path}: expected {what} {expected.get(what)}, found {found.get(what)}; "
-                    "only train.max_epochs may change within a run"
+                    "only train.max_epochs may change within a run, and that not under a cosine schedule"
                 )
         limit, done = self.settings.train.max_epochs, state["progress"]["epoch"]
         if limit is not None and done > limit:
             raise ValueError(
                 f"{path}: expected at most {limit} epochs (train.max_epochs), found {done} trained"
             )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.learner.load(state["learner"])
         self.best = state["best"]
-        schedule = Schedule(**state["progress"].pop("schedule"))
-        self.progress = Progress(schedule=schedule, **state["progress"])
-        self._remove_leftovers()
-        self._write_config()
-        self._write_metrics()
+        rule = Schedule(**state["progress"].pop("schedule"))
+        self.progress = Progress(schedule=rule, **state["progress"])
+        if processes.is_first():
+            self.folder.remove_leftovers()
+            self._write_head()
 
     def train(self, say: Callable[[str], None] = lambda line: None) -> Result:
         """Train to the end, measure on the test split, write the model file.
@@ -209,51 +229,76 @@ class Run:
 
     def _epoch(self, stop: threading.Event, bar: "tqdm[Any]") -> None:
         """Train from the current step to the epoch's end."""
-        progress, train = self.progress, self.settings.train
-        clips = self.split.train
-        order = np.random.default_rng([train.seed, _ORDER, progress.epoch]).permutation(clips)
-        size = min(train.batch, len(clips))
+        progress, train, size = self.progress, self.settings.train, self.batch
+        order = np.random.default_rng([train.seed, _ORDER, progress.epoch]).permutation(self.split.train)
+        # This process's own sums, on the device until someone asks; the first one's hold what was before.
+        before = [progress.loss, progress.correct] if processes.is_first() else [0, 0]
+        sums = torch.tensor(before, dtype=torch.float64, device=self.device)
+        last: Tensor | None = None
         self.model.train()
         bar.reset(self.steps)
         bar.update(progress.step)
         for step in range(progress.step, self.steps):
-            if stop.is_set():
+            if processes.any_says(stop.is_set()):
+                self._settle(sums, last)
                 self._save()
                 raise KeyboardInterrupt
-            self._step(order[step * size : (step + 1) * size], progress.epoch * self.steps + step)
+            found = self._step(order[step * size : (step + 1) * size], progress.epoch * self.steps + step)
+            sums += found
+            # One step late, so that a GPU has the next step to do while this process waits for a number.
+            self._check_finite(last)
+            last = found
             progress.step = step + 1
+            progress.clips += size
             bar.update()
+        self._settle(sums, last)
 
-    def _step(self, numbers: dataset.Integers, step: int) -> None:
-        progress, train, data = self.progress, self.settings.train, self.settings.data
+    def _step(self, numbers: dataset.Integers, step: int) -> Tensor:
+        """Learn from some clips; see `Learner.step`."""
+        train, data = self.settings.train, self.settings.data
+        # All processes draw the numbers of the whole batch, so its clips look the same however it is shared.
         random = np.random.default_rng([train.seed, _FRAMES, step])
         frames = dataset.draw_frames(data.frames, data.frames_deviation, random)
         uniform = random.random((len(numbers), frames + 1))
-        x = self.clips.batch(numbers, dataset.sample_frames(self.clips.length[numbers], frames, uniform))
-        labels = torch.from_numpy(self.labels[numbers]).to(self.device)
+        varied = np.random.default_rng([train.seed, _VARIATION, step]).random((len(numbers), augment.NUMBERS))
         _seed_torch(train.seed, _DROPOUT, step)
-        logits, _ = self.model(x.to(self.device))
-        loss = F.cross_entropy(logits, labels) + self.model.penalty()
-        if not torch.isfinite(loss):
-            raise ValueError(
-                f"expected a finite loss, found {loss.item()} in epoch {progress.epoch + 1}, "
-                f"step {progress.step + 1}; a lower train.learning_rate may help"
+        rate = schedule.rate(train, self.progress.schedule.learning_rate, step, self.steps)
+        return self.learner.step(self._parts(numbers, uniform, varied), rate)
+
+    def _parts(
+        self, numbers: dataset.Integers, uniform: NDArray[np.float64], varied: NDArray[np.float64]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields this process's share of every part of a batch: x and labels."""
+        size, data = len(numbers) // self.settings.train.accumulate, self.settings.data
+        for part in range(self.settings.train.accumulate):
+            mine = processes.share(size, part * size)
+            x = self.clips.sample(numbers[mine], uniform.shape[1] - 1, uniform[mine]).to(
+                self.device, non_blocking=True
             )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_value_(self.model.parameters(), train.gradient_clip)
-        self.optimizer.step()
-        clamp_recurrent_(self.model)
-        progress.loss += loss.item() * len(numbers)
-        progress.correct += int((logits.argmax(dim=1) == labels).sum())
-        progress.clips += len(numbers)
+            if data.rotation or data.scaling:
+                random = torch.from_numpy(varied[mine]).to(self.device, non_blocking=True)
+                x = augment.vary(x, random, data.rotation, data.scaling)
+            yield x, torch.from_numpy(self.labels[numbers[mine]]).to(self.device, non_blocking=True)
+
+    def _check_finite(self, found: Tensor | None) -> None:
+        if found is not None and not math.isfinite(loss := found[0].item()):
+            raise ValueError(
+                f"expected a finite loss, found {loss} in epoch {self.progress.epoch + 1}, "
+                f"step {self.progress.step}; a lower train.learning_rate may help"
+            )
+
+    def _settle(self, sums: Tensor, last: Tensor | None) -> None:
+        """Note what all processes have found in the epoch so far."""
+        self._check_finite(last)
+        self.progress.loss, correct = processes.total(sums.cpu()).tolist()
+        self.progress.correct = int(correct)
 
     def _validate(self) -> str:
         """End the epoch: validate, let the schedule judge, note the metrics."""
         progress, train = self.progress, self.settings.train
         numbers = self.split.validation
         logits = evaluation.scores(
-            self.model,
+            self.learner.judged,
             self.clips,
             numbers,
             frames=self.settings.data.frames,
@@ -265,17 +310,16 @@ class Run:
         accuracy = float((logits.argmax(axis=-1) == labels).mean())  # of single samplings, as published
         flat = torch.from_numpy(logits).flatten(0, 1)
         loss = float(F.cross_entropy(flat, torch.from_numpy(labels).repeat(len(logits))))
-        rate = progress.schedule.learning_rate
+        last = (progress.epoch + 1) * self.steps - 1
+        rate = schedule.rate(train, progress.schedule.learning_rate, last, self.steps)
+        patience = train.patience if train.schedule == "steps" else math.inf
         verdict = progress.schedule.judge(
-            progress.epoch + 1, accuracy, loss, train.patience, train.learning_rate_drop
+            progress.epoch + 1, accuracy, loss, patience, train.learning_rate_drop
         )
         if verdict == "better":
-            self.best = self._weights()
+            self.best = self.learner.snapshot()
         elif verdict == "drop":
-            self.model.load_state_dict(self.best["model"])
-            self.optimizer.load_state_dict(copy.deepcopy(self.best["optimizer"]))
-            for group in self.optimizer.param_groups:
-                group["lr"] = progress.schedule.learning_rate
+            self.learner.load(self.best)
         progress.epoch += 1
         row = (
             progress.epoch,
@@ -290,20 +334,18 @@ class Run:
         progress.step, progress.loss, progress.correct, progress.clips = 0, 0.0, 0, 0
         return verdict
 
-    def _weights(self) -> dict[str, Any]:
-        return copy.deepcopy({"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()})
-
     def _save(self) -> None:
         """Write the checkpoint, then the metrics."""
+        if not processes.is_first():
+            return
         state = {
             "made_with": self._made_with(),
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "learner": self.learner.state(),
             "best": self.best,
             "progress": asdict(self.progress),
         }
-        checkpoint.save_checkpoint(self.out / "checkpoint.pt", state)
-        self._write_metrics()
+        self.folder.write_checkpoint(state)
+        self.folder.write_metrics(METRICS, self.progress.history)
 
     def _made_with(self) -> dict[str, str]:
         """All that the bytes of a result follow from, besides this program and machine."""
@@ -314,35 +356,16 @@ class Run:
         }
         for section, settings in self.settings.model_dump(exclude={"title", "published"}).items():
             fixed |= {f"{section}.{key}": value for key, value in settings.items()}
-        del fixed["train.max_epochs"]
+        if self.settings.train.schedule == "steps":  # a cosine ends there
+            del fixed["train.max_epochs"]
         return {key: str(value) for key, value in fixed.items()}
-
-    def _remove_leftovers(self) -> None:
-        """Remove the half-written files of a killed run."""
-        for leftover in self.out.glob("*.partial-*"):
-            leftover.unlink()
-
-    def _write_config(self) -> None:
-        with replacing(self.out / "config.toml") as partial:
-            partial.write_text(config.dump(self.settings), encoding="utf-8")
-
-    def _write_metrics(self) -> None:
-        with (
-            replacing(self.out / "metrics.csv") as partial,
-            partial.open("w", encoding="utf-8", newline="") as file,
-        ):
-            writer = csv.DictWriter(file, METRICS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.progress.history)
 
     def _finish(self) -> Result:
         """Measure the best weights on the test split and write model and report."""
         settings, prepared, split = self.settings, self.prepared, self.split
-        schedule = self.progress.schedule
-        self.model.load_state_dict(self.best["model"])
-        report = evaluation.measure(
-            self.model, self.clips, split.test, self.labels, prepared.classes, settings
-        )
+        chosen, model = self.progress.schedule, self.learner.judged
+        model.load_state_dict(self.best["judged"])
+        report = evaluation.measure(model, self.clips, split.test, self.labels, prepared.classes, settings)
         card = Card(
             program=f"action-indrnn {__version__}",
             config=settings,
@@ -354,7 +377,7 @@ class Run:
             view=prepared.meta["preprocessing"]["view"],
             joint_layout=prepared.meta["layout"],
             seed=settings.train.seed,
-            epochs=schedule.best_epoch,
+            epochs=chosen.best_epoch,
             clips=(len(split.train), len(split.validation), len(split.test)),
             held_out=split.held_out,
             measured=Measured(
@@ -366,11 +389,9 @@ class Run:
                 mean_class=report.mean_class,
             ),
         )
-        with replacing(self.out / "report.json") as partial:
-            partial.write_text(report.json(dataset=card.dataset, protocol=card.protocol), encoding="utf-8")
-        model = self.out / "model.safetensors"
-        checkpoint.save_model(model, self.model, card)
-        return Result(model, report, self.progress.epoch, schedule.best_epoch, schedule.best_accuracy)
+        if processes.is_first():
+            self.folder.write_result(report, model, card)
+        return Result(self.folder.model, report, self.progress.epoch, chosen.best_epoch, chosen.best_accuracy)
 
 
 def _seed_torch(*key: int) -> None:

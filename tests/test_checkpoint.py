@@ -90,13 +90,13 @@ def test_a_checkpoint_is_never_unpickled(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     torch.save({"model": Harm()}, path)
     with pytest.raises(ValueError, match="expected a checkpoint"):
-        checkpoint.load_checkpoint(path, ["step"])
+        checkpoint.load_checkpoint(path.read_bytes(), path, ["step"])
     path.write_bytes(pickle.dumps(Harm(), protocol=2))
     with pytest.raises(ValueError, match="expected a checkpoint"):
-        checkpoint.load_checkpoint(path, ["step"])
+        checkpoint.load_checkpoint(path.read_bytes(), path, ["step"])
     assert not (tmp_path / "harm").exists()
     torch.save({}, path)
     with pytest.raises(ValueError, match="expected a checkpoint with step, found another file"):
-        checkpoint.load_checkpoint(path, ["step"])
+        checkpoint.load_checkpoint(path.read_bytes(), path, ["step"])
     checkpoint.save_checkpoint(path, {"step": 3, "u": torch.ones(2)})
-    assert checkpoint.load_checkpoint(path, ["step"])["step"] == 3
+    assert checkpoint.load_checkpoint(path.read_bytes(), path, ["step"])["step"] == 3

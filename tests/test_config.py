@@ -101,6 +101,17 @@ def test_overrides() -> None:
         ("model.kind=lstm", "expected one of 'plain', 'residual', 'dense', 'convolutional', found 'lstm'"),
         ("train=3", "override train: expected"),
         ("train.batch", "override 'train.batch': expected key=value"),
+        ("train.accumulate=3", "override train: accumulate expects a divisor of batch 128, found 3"),
+        ("train.accumulate=0", "override train.accumulate: expected an integer >= 1, found 0"),
+        ("train.schedule=cosine", "train: schedule 'cosine' expects a number of max_epochs, found none"),
+        ("train.schedule=linear", "expected one of 'steps', 'cosine', found 'linear'"),
+        ("train.warm_up=-1", "expected an integer >= 0, found -1"),
+        ("train.label_smoothing=1.0", "expected a number >= 0 and < 1, found 1.0"),
+        ("train.weight_average=1.5", "expected a number >= 0 and < 1, found 1.5"),
+        ("train.precision=float16", "expected one of 'float32', 'bfloat16', found 'float16'"),
+        ("data.rotation=200", "expected a number >= 0 and <= 180, found 200"),
+        ("data.scaling=-0.1", "expected a number >= 0 and < 1, found -0.1"),
+        ("train.compile=1", "expected true or false, found 1"),
         ("train.batch.size=3", "override train.batch: expected an integer >= 1, found {'size': 3}"),
     ],
 )
@@ -109,6 +120,18 @@ def test_wrong_settings_are_named(override: str, message: str) -> None:
         load("residual", [override])
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_settings_that_do_not_fit_each_other_are_named() -> None:
+    for overrides, message in (
+        (("train.warm_up=5", "train.max_epochs=4"), "warm_up expects at most max_epochs 4, found 5"),
+        (
+            ("train.schedule=cosine", "train.max_epochs=4", "train.learning_rate_min=1.0"),
+            "schedule 'cosine' expects learning_rate_min <= learning_rate 0.0002, found 1",
+        ),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load("residual", overrides)
 
 
 def test_all_problems_are_told_with_their_file(tmp_path: Path) -> None:

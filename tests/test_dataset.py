@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from action_indrnn.dataset import Clips, sample_frames
 
 def sample(length: int, frames: int, seed: int = 0, count: int = 2000) -> np.ndarray:
     uniform = np.random.default_rng(seed).random((count, frames + 1))
-    return sample_frames(np.full(count, length), frames, uniform)
+    return sample_frames(torch.full((count,), length), frames, torch.from_numpy(uniform)).numpy()
 
 
 def test_a_long_clip_gives_one_frame_of_every_segment() -> None:
@@ -94,7 +95,7 @@ def test_a_batch_holds_both_actors_joint_by_joint() -> None:
     one, two = two_clips()
     clips = Clips.of_clips([one, two])
     assert clips.features == 150
-    batch = clips.batch(np.array([1, 0]), np.array([[3, 1, -1], [0, 1, 2]])).numpy()
+    batch = clips.batch(torch.tensor([1, 0]), torch.tensor([[3, 1, -1], [0, 1, 2]])).numpy()
     assert batch.shape == (3, 2, 150)
     assert batch.dtype == np.float32
     np.testing.assert_array_equal(
@@ -111,8 +112,10 @@ def test_a_batch_holds_both_actors_joint_by_joint() -> None:
 def test_clips_of_a_set_and_single_clips_give_the_same_batch(made_set: PreparedSet) -> None:
     numbers = np.array([3, 59, 20])
     stored, single = Clips.of_set(made_set), Clips.of_clips([made_set.clip(number) for number in numbers])
-    frames = sample_frames(stored.length[numbers], 20, np.random.default_rng(0).random((3, 21)))
-    np.testing.assert_array_equal(stored.batch(numbers, frames), single.batch(np.arange(3), frames))
+    uniform = np.random.default_rng(0).random((3, 21))
+    np.testing.assert_array_equal(
+        stored.sample(numbers, 20, uniform), single.sample(np.arange(3), 20, uniform)
+    )
     assert stored.features == single.features == 150
 
 
@@ -153,3 +156,35 @@ def test_impossible_splits_are_refused(made_set: PreparedSet) -> None:
         dataset.split(made_set, "xsubject")
     with pytest.raises(ValueError, match="expected more than 3 training subjects to hold out 3, found 3"):
         dataset.split(made_set, "xsub", share=0.9)
+
+
+def test_held_clips_give_the_batch_of_mapped_ones(made_set: PreparedSet) -> None:
+    mapped, device = Clips.of_set(made_set), torch.device("cpu")
+    held = mapped.near(device, "device")
+    assert held.rows.data_ptr() != mapped.rows.data_ptr()
+    numbers, uniform = np.array([3, 59, 20]), np.random.default_rng(0).random((3, 21))
+    assert torch.equal(held.sample(numbers, 20, uniform), mapped.sample(numbers, 20, uniform))
+    assert mapped.near(device, "host") is mapped
+    assert mapped.near(device) is mapped
+
+
+@pytest.mark.parametrize("free_bytes", [1, 2, 3])
+def test_a_set_is_held_on_a_device_where_half_of_its_free_memory_is_enough(
+    made_set: PreparedSet, monkeypatch: pytest.MonkeyPatch, free_bytes: int
+) -> None:
+    clips = Clips.of_set(made_set)
+    assert clips.bytes == clips.rows.shape[0] * 75 * 4
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free_bytes * clips.bytes, 0))
+    monkeypatch.setattr(
+        torch.Tensor, "to", lambda self, device, copy: self.clone()
+    )  # there is no such device
+    assert (clips.near(torch.device("cuda:0")) is clips) == (free_bytes < 2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
+def test_a_device_gives_the_batch_of_the_host(made_set: PreparedSet) -> None:
+    mapped = Clips.of_set(made_set)
+    held = mapped.near(torch.device("cuda"))
+    numbers, uniform = np.arange(60), np.random.default_rng(0).random((60, 21))
+    assert held.rows.is_cuda
+    assert torch.equal(held.sample(numbers, 20, uniform).cpu(), mapped.sample(numbers, 20, uniform))

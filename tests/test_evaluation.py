@@ -6,7 +6,7 @@ import torch
 
 from action_indrnn import config, evaluation, models
 from action_indrnn.data_prep.archive import PreparedSet
-from action_indrnn.dataset import Clips, draw_frames, sample_frames
+from action_indrnn.dataset import Clips, draw_frames
 from action_indrnn.evaluation import Report
 
 CLASSES = ["a", "b", "c", "d", "e", "f", "g"]
@@ -101,7 +101,7 @@ def test_every_pass_has_its_own_number_of_frames(made_set: PreparedSet) -> None:
     assert len(set(lengths)) > 3
     uniform = clips.uniform(numbers, passes, max(lengths), evaluation.SEED)
     for number, length in enumerate(lengths):
-        frames = sample_frames(clips.length[numbers], length, uniform[number, :, : length + 1])
-        assert frames.shape == (3, length)
-        expected = model(clips.batch(numbers, frames))[0].detach().numpy()
+        x = clips.sample(numbers, length, uniform[number, :, : length + 1])
+        assert x.shape[:2] == (length, 3)
+        expected = model(x)[0].detach().numpy()
         np.testing.assert_allclose(found[number], expected, rtol=1e-5, atol=1e-6)

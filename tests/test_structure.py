@@ -15,12 +15,14 @@ PACKAGES = {"action_indrnn": "action_indrnn", "kernels": "action_indrnn.kernels"
 FLOORS = [
     {"__main__"},
     {"cli"},
-    {"demo", "bench_tables"},
+    {"demo", "bench_tables", "bench_train"},
     {"training", "recognizer", "bench", "original"},
+    {"run_folder", "optimisation"},
     {"evaluation", "checkpoint"},
-    {"dataset", "models", "schedule", "interrupt"},
+    {"dataset", "augment", "models", "schedule", "interrupt"},
     {"classifier", "published"},
     {"layers", "config", "features"},
+    {"processes"},
     {"kernels", "data_prep", "configs"},
 ]
 ALLOWED = {

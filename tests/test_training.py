@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from action_indrnn import checkpoint, config, training
+from action_indrnn import augment, checkpoint, config, evaluation, schedule, training
 from action_indrnn.config import Config
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.layers import IndRNN
@@ -43,22 +43,32 @@ def test_same_seed_same_bytes_and_other_seed_others(made_set: PreparedSet, tmp_p
     assert contents(tmp_path / "a")["metrics.csv"] != contents(tmp_path / "c")["metrics.csv"]
 
 
-@pytest.mark.parametrize("at", [0, 2, 5, 7])  # of 9 steps
+VARIED = ("data.rotation=20", "data.scaling=0.1")
+EVERYTHING = (
+    *VARIED,
+    "train.weight_average=0.9", "train.schedule=cosine", "train.warm_up=1", "train.accumulate=2",
+    "train.label_smoothing=0.1", "train.precision=bfloat16",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("at", "more"), [(0, ()), (2, ()), (5, ()), (7, ()), (1, EVERYTHING), (7, EVERYTHING)]
+)  # of 9 steps
 def test_resumed_is_identical_to_uninterrupted(
-    made_set: PreparedSet, tmp_path: Path, monkeypatch, at: int
+    made_set: PreparedSet, tmp_path: Path, monkeypatch, at: int, more: tuple[str, ...]
 ) -> None:
-    run(made_set, tmp_path / "whole")
-    stopped = Run(tiny(), made_set, "xsub", tmp_path / "parts")
+    run(made_set, tmp_path / "whole", *more)
+    stopped = Run(tiny(*more), made_set, "xsub", tmp_path / "parts")
     stopped.start()
     step = Run._step
     done = 0
 
-    def interrupting(self: Run, *arguments) -> None:
+    def interrupting(self: Run, *arguments) -> torch.Tensor:
         nonlocal done
-        step(self, *arguments)
         if done == at:
             os.kill(os.getpid(), signal.SIGINT)
         done += 1
+        return step(self, *arguments)
 
     monkeypatch.setattr(Run, "_step", interrupting)
     with pytest.raises(KeyboardInterrupt):
@@ -66,7 +76,7 @@ def test_resumed_is_identical_to_uninterrupted(
     monkeypatch.undo()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert not (tmp_path / "parts" / "model.safetensors").exists()
-    resumed = Run(tiny(), made_set, "xsub", tmp_path / "parts")
+    resumed = Run(tiny(*more), made_set, "xsub", tmp_path / "parts")
     resumed.resume()
     resumed.train()
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
@@ -232,3 +242,55 @@ def test_the_number_of_frames_is_drawn_for_every_batch(made_set: PreparedSet, tm
     assert len(lengths) == 3 * a_run.steps
     assert len(set(lengths)) > 3
     assert 5 <= min(lengths) < 20 < max(lengths) <= 40
+
+
+def test_the_average_is_validated_and_saved(made_set: PreparedSet, tmp_path: Path) -> None:
+    a_run = Run(tiny("train.weight_average=0.9", "train.max_epochs=1"), made_set, "xsub", tmp_path / "run")
+    a_run.start()
+    result = a_run.train()
+    saved, _ = checkpoint.load_model(result.model)
+    for name, value in saved.state_dict().items():
+        assert torch.equal(value, a_run.learner.judged.state_dict()[name])
+    assert not torch.equal(saved.classifier.weight, a_run.model.classifier.weight)
+    logits = evaluation.scores(
+        saved, a_run.clips, a_run.split.validation, frames=20, passes=2, batch=a_run.settings.evaluate.batch
+    )
+    labels = a_run.labels[a_run.split.validation]
+    assert result.validation_accuracy == (logits.argmax(axis=-1) == labels).mean()
+
+
+def test_the_rate_of_every_step_is_the_schedule_s(made_set: PreparedSet, tmp_path: Path) -> None:
+    more = ("train.schedule=cosine", "train.warm_up=1", "train.learning_rate_min=1e-3")
+    a_run = Run(tiny(*more), made_set, "xsub", tmp_path / "run")
+    rates = []
+    step = a_run.learner.step
+    a_run.learner.step = lambda parts, rate: rates.append(rate) or step(parts, rate)
+    a_run.start()
+    a_run.train()
+    train = a_run.settings.train
+    assert rates == [schedule.rate(train, train.learning_rate, number, 3) for number in range(9)]
+    with pytest.raises(ValueError, match=r"expected train\.max_epochs 4, found 3"):
+        Run(tiny(*more, "train.max_epochs=4"), made_set, "xsub", tmp_path / "run").resume()
+
+
+def test_parts_get_the_clips_of_the_batch_in_turn(made_set: PreparedSet, tmp_path: Path) -> None:
+    whole = Run(tiny(*VARIED), made_set, "xsub", tmp_path / "whole")
+    parts = Run(tiny("train.accumulate=4", *VARIED), made_set, "xsub", tmp_path / "parts")
+    random = np.random.default_rng(0)
+    batch = (whole.split.train[:8], random.random((8, 21)), random.random((8, 4)))
+    ((x, labels),) = whole._parts(*batch)
+    found = list(parts._parts(*batch))
+    assert [len(part) for _, part in found] == [2] * 4
+    torch.testing.assert_close(torch.cat([part for part, _ in found], dim=1), x)
+    ((plain, _),) = Run(tiny(), made_set, "xsub", tmp_path / "plain")._parts(*batch)
+    turned = augment.vary(plain, torch.from_numpy(batch[2]), 20, 0.1)
+    torch.testing.assert_close(x, turned)
+    assert (turned - plain).abs().max() > 0.01
+    assert torch.equal(torch.cat([part for _, part in found]), labels)
+
+
+def test_parts_too_small_for_a_variance_are_refused(made_set: PreparedSet, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least 2, found 1"):
+        Run(tiny("train.accumulate=8", "data.frames=1"), made_set, "xsub", tmp_path / "run")
+    with pytest.raises(ValueError, match="expected a multiple of 4 parts x 1 processes, found 30"):
+        Run(tiny("train.accumulate=4", "train.batch=64"), made_set, "xsub", tmp_path / "run")
