@@ -15,11 +15,13 @@ PACKAGES = {"action_indrnn": "action_indrnn", "kernels": "action_indrnn.kernels"
 FLOORS = [
     {"__main__"},
     {"cli"},
+    {"cli_task"},
     {"demo"},
-    {"training", "recognizer", "bench"},
+    {"training", "recognizer", "bench", "task_adding"},
+    {"task_fit"},
     {"evaluation", "checkpoint"},
-    {"dataset", "models", "schedule", "interrupt"},
-    {"layers", "config"},
+    {"dataset", "models", "schedule", "interrupt", "task_config"},
+    {"layers", "config", "options"},
     {"kernels", "data_prep", "configs"},
 ]
 ALLOWED = {
