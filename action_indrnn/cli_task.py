@@ -69,6 +69,62 @@ def adding(
         limit = trainer.points[-1].seconds / 60
 
 
+@app.command()
+def mnist(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="The folder of the four MNIST files, idx or idx.gz.")
+    ],
+    config: ConfigName = "task_mnist_short",
+    permuted: Annotated[
+        bool, typer.Option("--permuted", help="Pixels in one random order (data.permuted).")
+    ] = False,
+    override: Override = None,
+    minutes: Minutes = None,
+    out: CurveFile = None,
+    device: DeviceName = "cpu",
+    threads: Threads = 1,
+) -> None:
+    """Say which digit it is after its 784 pixels, one a step."""
+    from action_indrnn import task_config, task_mnist
+
+    overrides = [*(override or ()), *(["data.permuted=true"] if permuted else ())]
+    settings = task_config.load(task_config.Mnist, config, overrides)
+    keep = _curve_file(out)
+    target = options.device(device, threads)
+    trainer = task_mnist.trainer(settings, data, target)
+    print(f"{'permuted' if settings.data.permuted else 'sequential'} MNIST, 784 steps", flush=True)
+    _train(settings.model.kind, trainer, {}, minutes, keep, settings.model_dump(mode="json"))
+    if (published := settings.published) is not None:
+        end = published.permuted if settings.data.permuted else published.sequential
+        print(f"published end point: {'none' if end is None else f'{end} %'} ({published.source})")
+
+
+@app.command()
+def ptb(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="The folder or zip archive of the ptb.*.txt files.")
+    ],
+    config: ConfigName = "task_ptb_short",
+    override: Override = None,
+    minutes: Minutes = None,
+    out: CurveFile = None,
+    device: DeviceName = "cpu",
+    threads: Threads = 1,
+) -> None:
+    """Predict the next character or word of the Penn Treebank."""
+    from action_indrnn import task_config, task_ptb
+
+    settings = task_config.load(task_config.Ptb, config, override or ())
+    keep = _curve_file(out)
+    target = options.device(device, threads)
+    trainer = task_ptb.trainer(settings, data, target)
+    print(f"Penn Treebank, {settings.data.unit}", flush=True)
+    _train(settings.model.kind, trainer, {}, minutes, keep, settings.model_dump(mode="json"))
+    if (published := settings.published) is not None:
+        end = published.bits or published.perplexity
+        print(f"published end point: {'none' if end is None else end} ({published.source})")
+
+
 def _curve_file(out: Path | None) -> Path | None:
     """The path, once it is sure that a curve can be written there.
 

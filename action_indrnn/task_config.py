@@ -25,16 +25,16 @@ Limit = Annotated[Count | None, BeforeValidator(lambda v: None if v == "none" el
 
 
 class Fit(Section):
-    """How the weights are found; all counts are of optimiser steps.
+    """How the weights are found; all counts are of optimiser steps; the text "none" stands for none.
 
     Attributes:
         batch: sequences in a batch.
         learning_rate: of Adam, at the start.
         weight_decay: L2 penalty on the weights of linear layers.
-        gradient_clip: largest absolute value of a gradient's element.
+        gradient_clip: largest absolute value of a gradient's element; none sets no limit.
         every: steps between two validations, which write the curve.
         patience: the learning rate drops at the second validation beyond so many that were not better, and
-            the best weights come back; halves with each drop. "none" for never.
+            the best weights come back; halves with each drop. none for never.
         drop_every: the learning rate drops after each so many steps, whatever the validations say.
         learning_rate_drop: factor of a drop.
         learning_rate_min: training ends when the learning rate falls below it.
@@ -46,7 +46,7 @@ class Fit(Section):
     batch: Count = 32
     learning_rate: Positive = 2e-4
     weight_decay: NotNegative = 0.0
-    gradient_clip: Positive = 10.0
+    gradient_clip: Annotated[Positive | None, BeforeValidator(lambda v: None if v == "none" else v)] = None
     every: Count = 100
     patience: Limit = None
     drop_every: Limit = None
@@ -146,7 +146,6 @@ class Language(Section):
         dropout_symbols: share of the symbols whose whole embedding is dropped.
         dropout_input: of the embedding's output.
         dropout_output: of what the decoder reads.
-        dropout_last: of the network's last recurrence before the output layer.
     """
 
     embedding: Count = 600
@@ -157,23 +156,28 @@ class Language(Section):
     dropout_symbols: Probability = 0.0
     dropout_input: Probability = 0.0
     dropout_output: Probability = 0.0
-    dropout_last: Probability = 0.25
 
 
 class PlainLanguage(Language):
-    """A stack of `layers` recurrent layers of `units` units."""
+    """A stack of `layers` recurrent layers of `units` units; `dropout_last` is the last one's dropout."""
 
     kind: Literal["plain"] = "plain"
     units: Count = 2000
     layers: Count = 6
+    dropout_last: Probability = 0.25
 
 
 class ResidualLanguage(Language):
-    """`blocks` residual blocks of two recurrences each, all of `units` units, and one last recurrence."""
+    """`blocks` residual blocks of two recurrences each, all of `units` units, and one last recurrence.
+
+    Attributes:
+        dropout_last: of the last recurrence.
+    """
 
     kind: Literal["residual"] = "residual"
     units: Count = 2000
     blocks: Count = 5
+    dropout_last: Probability = 0.25
 
 
 class DenseLanguage(Language):

@@ -155,7 +155,8 @@ class Trainer:
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_value_(self.model.parameters(), self.settings.gradient_clip)
+        if self.settings.gradient_clip is not None:
+            nn.utils.clip_grad_value_(self.model.parameters(), self.settings.gradient_clip)
         self.optimizer.step()
         clamp_recurrent_(self.model)
         self.step += 1
