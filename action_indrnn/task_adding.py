@@ -66,19 +66,28 @@ class AddingLSTM(nn.Module):
 
 def trainer(settings: Adding, device: str | torch.device = "cpu") -> Trainer:
     """Returns what trains a fresh network on fresh sequences; its validations see the same ones."""
-    length, train = settings.data.length, settings.train
+    data, train = settings.data, settings.train
     torch.manual_seed(train.seed)
     lstm = settings.model.kind == "lstm"
-    model = AddingLSTM(settings.model) if lstm else AddingIndRNN(settings.model, length)
+    model = AddingLSTM(settings.model) if lstm else AddingIndRNN(settings.model, data.length)
     model.to(device)
     fresh = torch.Generator().manual_seed(train.seed)
-    held_out = sequences(length, settings.data.test, torch.Generator().manual_seed(train.seed + 1))
+    held_out = sequences(data.length, data.test, torch.Generator().manual_seed(train.seed + 1))
+
+    length = data.length if data.grow_from is None else min(data.grow_from, data.length)
+    errors: list[float] = []  # since the last validation
 
     def loss() -> Tensor:
         x, target = sequences(length, train.batch, fresh)
-        return F.mse_loss(model(x.to(device)), target.to(device))
+        error = F.mse_loss(model(x.to(device)), target.to(device))
+        errors.append(error.item())
+        return error
 
     def validate() -> Score:
+        nonlocal length
+        if sum(errors) < data.grown * len(errors):
+            length = min(2 * length, data.length)
+        errors.clear()
         x, target = held_out
         parts = [model(part.to(device)).cpu() for part in torch.split(x, train.batch, dim=1)]
         error = F.mse_loss(torch.cat(parts), target).item()

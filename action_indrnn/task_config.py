@@ -75,10 +75,17 @@ class AddingData(Section):
     """Fresh sequences of `length` steps.
 
     Attributes:
-        test: sequences in a validation.
+        grow_from: steps at the beginning of training; they double, up to `length`, at each validation before
+            which the mean training loss was below `grown`. None trains with `length` from the start.
+        grown: a mean squared error.
+        test: sequences of `length` steps in a validation.
     """
 
     length: Annotated[int, Field(ge=2)] = 1000
+    grow_from: Annotated[int | None, Field(ge=2), BeforeValidator(lambda v: None if v == "none" else v)] = (
+        None
+    )
+    grown: Positive = 0.02
     test: Count = 1000
 
 

@@ -109,7 +109,7 @@ class Trainer:
         form = "{desc} |{bar}| step {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}]" if limit else None
         started, total = time.perf_counter(), 0.0
         with asked_to_stop() as stop, tqdm(total=limit, disable=None, bar_format=form, leave=False) as bar:
-            while not self._finished() and time.perf_counter() - started < seconds:
+            while not self._finished() and (not self.points or self.points[-1].seconds < seconds):
                 rate = self.schedule.learning_rate
                 for _ in range(self.settings.every):
                     if stop.is_set():

@@ -57,6 +57,28 @@ def test_short_sequences_are_learned(kind: str) -> None:
     assert trainer.points[-1].loss < 0.25 * task_adding.BASELINE
 
 
+def test_sequences_grow_while_the_loss_is_low_and_validations_are_of_the_whole_length(monkeypatch) -> None:
+    lengths = []
+    original = task_adding.sequences
+
+    def spy(length: int, batch: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        lengths.append(length)
+        return original(length, batch, generator)
+
+    monkeypatch.setattr(task_adding, "sequences", spy)
+    grown = {"length": 10, "grow_from": 3}
+
+    def run(limit: float) -> list[int]:
+        lengths.clear()
+        settings = small(steps=8, every=2)
+        data = settings.data.model_copy(update={**grown, "grown": limit})
+        task_adding.trainer(settings.model_copy(update={"data": data})).run()
+        return lengths
+
+    assert run(1000.0) == [10, 3, 3, 6, 6, 10, 10, 10, 10]  # the first is the held-out data
+    assert run(1e-9) == [10] + [3] * 8
+
+
 def test_a_seed_fixes_the_curve() -> None:
     def losses(seed: int) -> list[tuple[float, float]]:
         trainer = task_adding.trainer(small(steps=6, every=2, seed=seed))
