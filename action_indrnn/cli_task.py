@@ -54,7 +54,7 @@ def adding(
     settings = task_config.load(task_config.Adding, config, overrides)
     keep = _curve_file(out)
     target = options.device(device, threads)
-    kinds = [settings.model.kind, *([compare] if compare else ())]
+    kinds = dict.fromkeys((settings.model.kind, compare or settings.model.kind))  # each once, in this order
     print(
         f"adding problem, {settings.data.length:,} steps; mean squared error of always answering 1: "
         f"{task_adding.BASELINE:.4f}",

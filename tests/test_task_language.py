@@ -35,6 +35,15 @@ def test_networks_have_the_published_size(name: str, parameters: int, recurrence
     assert sum(isinstance(module, IndRNN) for module in model.modules()) == recurrences
 
 
+@pytest.mark.parametrize("name", task_config.names(Ptb))
+def test_every_shipped_network_answers_at_every_step(name: str) -> None:
+    with torch.device("meta"):
+        model = LanguageModel(task_config.load(Ptb, name).model, 50)
+        logits, state = model.eval()(torch.zeros(3, 2, dtype=torch.long))
+    assert logits.shape == (3, 2, 50)
+    assert state.position == 3
+
+
 @pytest.mark.parametrize("kind", SMALL)
 @settings(max_examples=15, deadline=None)
 @given(cuts=st.sets(st.integers(1, 16)))

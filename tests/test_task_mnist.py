@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from action_indrnn import task_config, task_mnist
+from action_indrnn.models import build
 from action_indrnn.task_config import Mnist
 from action_indrnn.task_mnist import IdxError
 
@@ -38,6 +39,24 @@ def digits(tmp_path: Path) -> Path:
 
 def settings(*overrides: str) -> Mnist:
     return task_config.load(Mnist, "task_mnist", [*SMALL, *overrides])
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("task_mnist", 86_410),
+        ("task_mnist_12", 187_786),
+        ("task_mnist_residual", 170_890),
+        ("task_mnist_dense", 256_514),
+    ],
+)
+def test_shipped_networks_have_the_published_size(name: str, parameters: int) -> None:
+    shipped = task_config.load(Mnist, name)
+    model = build(shipped.model, features=1, classes=10)
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
+    recurrences = list(model.recurrences())
+    assert recurrences[0].bound == pytest.approx(1.002055, abs=5e-7)
+    assert recurrences[-1].low == pytest.approx(0.997949, abs=5e-7)
 
 
 def test_files_are_read_packed_and_plain(digits: Path) -> None:
