@@ -85,12 +85,14 @@ def trainer(settings: Adding, device: str | torch.device = "cpu") -> Trainer:
 
     def validate() -> Score:
         nonlocal length
-        if sum(errors) < data.grown * len(errors):
+        if length < data.length and sum(errors) < data.grown * len(errors):
             length = min(2 * length, data.length)
+            made.set_rate(made.schedule.learning_rate * data.grown_rate)
         errors.clear()
         x, target = held_out
         parts = [model(part.to(device)).cpu() for part in torch.split(x, train.batch, dim=1)]
         error = F.mse_loss(torch.cat(parts), target).item()
         return Score(error, error)
 
-    return Trainer(model, train, loss, validate, measure="mean squared error")
+    made = Trainer(model, train, loss, validate, measure="mean squared error")
+    return made

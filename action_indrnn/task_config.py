@@ -78,6 +78,8 @@ class AddingData(Section):
         grow_from: steps at the beginning of training; they double, up to `length`, at each validation before
             which the mean training loss was below `grown`. None trains with `length` from the start.
         grown: a mean squared error.
+        grown_rate: factor of the learning rate when they double; the longer a sequence, the more a change
+            of a weight changes the answer.
         test: sequences of `length` steps in a validation.
     """
 
@@ -86,6 +88,7 @@ class AddingData(Section):
         None
     )
     grown: Positive = 0.02
+    grown_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     test: Count = 1000
 
 

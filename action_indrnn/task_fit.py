@@ -161,7 +161,7 @@ class Trainer:
         clamp_recurrent_(self.model)
         self.step += 1
         if self.settings.drop_every and self.step % self.settings.drop_every == 0:
-            self._set_rate(self.schedule.learning_rate * self.settings.learning_rate_drop)
+            self.set_rate(self.schedule.learning_rate * self.settings.learning_rate_drop)
         return value
 
     def _judge(self, seconds: float, rate: float, train_loss: float) -> None:
@@ -177,10 +177,11 @@ class Trainer:
         elif verdict == "drop":
             self.model.load_state_dict(self.best["model"])
             self.optimizer.load_state_dict(copy.deepcopy(self.best["optimizer"]))
-            self._set_rate(self.schedule.learning_rate)
+            self.set_rate(self.schedule.learning_rate)
         self.points.append(Point(self.step, seconds, rate, train_loss, score.loss, score.figure))
 
-    def _set_rate(self, rate: float) -> None:
+    def set_rate(self, rate: float) -> None:
+        """Take another learning rate from the next step on."""
         self.schedule.learning_rate = rate
         for group in self.optimizer.param_groups:
             group["lr"] = rate

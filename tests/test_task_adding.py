@@ -58,7 +58,7 @@ def test_short_sequences_are_learned(kind: str) -> None:
 
 
 def test_sequences_grow_while_the_loss_is_low_and_validations_are_of_the_whole_length(monkeypatch) -> None:
-    lengths = []
+    lengths, rates = [], []
     original = task_adding.sequences
 
     def spy(length: int, batch: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -66,17 +66,20 @@ def test_sequences_grow_while_the_loss_is_low_and_validations_are_of_the_whole_l
         return original(length, batch, generator)
 
     monkeypatch.setattr(task_adding, "sequences", spy)
-    grown = {"length": 10, "grow_from": 3}
+    grown = {"length": 10, "grow_from": 3, "grown_rate": 0.5}
 
     def run(limit: float) -> list[int]:
         lengths.clear()
         settings = small(steps=8, every=2)
         data = settings.data.model_copy(update={**grown, "grown": limit})
-        task_adding.trainer(settings.model_copy(update={"data": data})).run()
+        trainer = task_adding.trainer(settings.model_copy(update={"data": data}))
+        trainer.run()
+        rates.append([point.learning_rate for point in trainer.points])
         return lengths
 
     assert run(1000.0) == [10, 3, 3, 6, 6, 10, 10, 10, 10]  # the first is the held-out data
     assert run(1e-9) == [10] + [3] * 8
+    assert rates == [pytest.approx([0.01, 0.005, 0.0025, 0.0025]), [0.01] * 4]
 
 
 def test_a_seed_fixes_the_curve() -> None:
