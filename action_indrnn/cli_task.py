@@ -175,7 +175,7 @@ def _train(
     best, last = trainer.best_point, trainer.points[-1]
     print(
         f"{name}: {trainer.measure} {best.figure:.4f} at step {best.step:,}; "
-        f"{last.step:,} steps in {last.seconds / 60:.1f} minutes"
+        f"{last.step:,} steps in {last.seconds / 60:.1f} minutes ({last.cpu_seconds / 60:.1f} of CPU)"
     )
     if score := trainer.test():
         print(f"{name}: test {trainer.measure} {score.figure:.4f}, weights of step {best.step:,}")

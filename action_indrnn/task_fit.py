@@ -42,6 +42,7 @@ class Point:
     Attributes:
         step: optimiser steps done.
         seconds: wall clock since the start, validations included.
+        cpu_seconds: processor time since the start, which does not count what else the machine does.
         learning_rate: at the first step since the last validation.
         train_loss: mean over the steps since the last validation.
         loss: of the validation.
@@ -50,6 +51,7 @@ class Point:
 
     step: int
     seconds: float
+    cpu_seconds: float
     learning_rate: float
     train_loss: float
     loss: float
@@ -107,7 +109,7 @@ class Trainer:
         """
         limit = self.settings.steps
         form = "{desc} |{bar}| step {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}]" if limit else None
-        started, total = time.perf_counter(), 0.0
+        started, started_cpu, total = time.perf_counter(), time.process_time(), 0.0
         with asked_to_stop() as stop, tqdm(total=limit, disable=None, bar_format=form, leave=False) as bar:
             while not self._finished() and (not self.points or self.points[-1].seconds < seconds):
                 rate = self.schedule.learning_rate
@@ -116,10 +118,19 @@ class Trainer:
                         raise KeyboardInterrupt
                     total += self._step()
                     bar.update()
-                self._judge(time.perf_counter() - started, rate, total / self.settings.every)
+                score = self._judge()
+                point = Point(
+                    step=self.step,
+                    seconds=time.perf_counter() - started,
+                    cpu_seconds=time.process_time() - started_cpu,
+                    learning_rate=rate,
+                    train_loss=total / self.settings.every,
+                    loss=score.loss,
+                    figure=score.figure,
+                )
+                self.points.append(point)
                 total = 0.0
                 keep()
-                point = self.points[-1]
                 bar.set_description_str(f"loss {point.train_loss:.4f}, validation {point.figure:.4f}")
                 if bar.disable:
                     say(point)
@@ -164,7 +175,7 @@ class Trainer:
             self.set_rate(self.schedule.learning_rate * self.settings.learning_rate_drop)
         return value
 
-    def _judge(self, seconds: float, rate: float, train_loss: float) -> None:
+    def _judge(self) -> Score:
         self.model.eval()
         with torch.no_grad():
             score = self.validate()
@@ -178,7 +189,7 @@ class Trainer:
             self.model.load_state_dict(self.best["model"])
             self.optimizer.load_state_dict(copy.deepcopy(self.best["optimizer"]))
             self.set_rate(self.schedule.learning_rate)
-        self.points.append(Point(self.step, seconds, rate, train_loss, score.loss, score.figure))
+        return score
 
     def set_rate(self, rate: float) -> None:
         """Take another learning rate from the next step on."""

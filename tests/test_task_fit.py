@@ -93,6 +93,7 @@ def test_training_ends_when_its_time_is_up() -> None:
     assert len(made.points) > 1
     assert made.points[-1].seconds >= 0.05
     assert made.points[-2].seconds < 0.05
+    assert 0 < made.points[0].cpu_seconds < made.points[-1].cpu_seconds
 
 
 def test_gradients_are_clipped_and_recurrent_weights_clamped() -> None:
@@ -140,7 +141,7 @@ def test_an_interruption_keeps_the_curve() -> None:
 
 
 def test_curves_are_written_as_csv_and_json(tmp_path: Path) -> None:
-    curves = {"a": [Point(1, 0.5, 0.1, 3, 2, 4)], "b": [Point(2, 1.5, 0.1, 3, 2, 5)] * 2}
+    curves = {"a": [Point(1, 0.5, 0.25, 0.1, 3, 2, 4)], "b": [Point(2, 1.5, 1, 0.1, 3, 2, 5)] * 2}
     task_fit.write_curves(tmp_path / "curve.csv", curves, {})
     with (tmp_path / "curve.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -151,6 +152,14 @@ def test_curves_are_written_as_csv_and_json(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "curve.json").read_text())
     assert found["task"] == "adding"
     assert found["curves"]["a"] == [
-        {"step": 1, "seconds": 0.5, "learning_rate": 0.1, "train_loss": 3, "loss": 2, "figure": 4}
+        {
+            "step": 1,
+            "seconds": 0.5,
+            "cpu_seconds": 0.25,
+            "learning_rate": 0.1,
+            "train_loss": 3,
+            "loss": 2,
+            "figure": 4,
+        }
     ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["curve.csv", "curve.json"]
