@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from action_indrnn import __version__
+from action_indrnn import __version__, cli_task
+from action_indrnn.options import DeviceName as Device
+from action_indrnn.options import Threads
+from action_indrnn.options import device as _device
 
 if TYPE_CHECKING:
     from action_indrnn.training import Result
@@ -23,14 +26,11 @@ app = typer.Typer(
 
 bench = typer.Typer(help="Measure speed.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
+app.add_typer(cli_task.app, name="task")
 
 DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help="ntu60, ntu120 or made.")]
 SetFolder = Annotated[Path, typer.Argument(metavar="SET", help="A prepared set, as preprocess writes it.")]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, RUN/model.safetensors.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, or cuda:N.")]
-Threads = Annotated[
-    int, typer.Option(min=1, help="CPU threads; more than one pays for wide networks on idle cores only.")
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -405,24 +405,6 @@ def demo(
     from action_indrnn import demo as demonstration
 
     demonstration.run(out)
-
-
-def _device(name: str, threads: int) -> str:
-    """The torch device, with the number of threads set.
-
-    Raises:
-        ValueError: there is no such device here.
-    """
-    import torch
-
-    torch.set_num_threads(threads)
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"expected a device of this machine, found '{name}': {str(error).splitlines()[0]}"
-        ) from error
-    return name
 
 
 def main() -> None:

@@ -3,9 +3,9 @@
 import difflib
 import importlib.resources
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -14,6 +14,9 @@ Count = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Positive = Annotated[float, Field(gt=0)]
+
+
+S = TypeVar("S", bound="Section")
 
 
 class ConfigError(ValueError):
@@ -250,10 +253,14 @@ class Config(Section):
     published: Annotated[tuple[Published, ...], Field(strict=False)] = ()
 
 
-def names() -> list[str]:
-    """Returns the names of the shipped configurations."""
+TASK_PREFIX = "task_"  # the name of a configuration for another task than action recognition begins so
+
+
+def names(*, tasks: bool = False) -> list[str]:
+    """Returns the names of the shipped configurations: for action recognition, or for the other tasks."""
     files = importlib.resources.files("action_indrnn.configs").iterdir()
-    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+    every = sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+    return [name for name in every if name.startswith(TASK_PREFIX) == tasks]
 
 
 def load(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Config:
@@ -267,7 +274,12 @@ def load(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Config:
     Raises:
         ConfigError: a missing or malformed file, or unknown keys and wrong values: all of them, a line each.
     """
-    label, text = _read(name_or_path)
+    return read(Config, names(), name_or_path, overrides)
+
+
+def read(schema: type[S], known: Sequence[str], name_or_path: str | Path, overrides: Iterable[str] = ()) -> S:
+    """Returns a configuration of any schema, as `load` does; `known` are the shipped names that fit it."""
+    label, text = _read(name_or_path, known)
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -281,9 +293,9 @@ def load(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Config:
         changed.add(key)
         _set(table, key.split("."), _value(value))
     try:
-        config = Config.model_validate(table)
+        config = schema.model_validate(table)
     except ValidationError as error:
-        found = dict(_problems(error, table))
+        found = dict(_problems(error, table, schema))
         for key, what in found.items():
             overridden = any(name == key or name.startswith(f"{key}.") for name in changed)
             problems.append(f"{f'override {key}' if overridden else f'{label}: {key}'}: {what}")
@@ -292,12 +304,12 @@ def load(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Config:
     return config
 
 
-def dump(config: Config) -> str:
-    """Returns TOML text that `load` reads as an equal configuration."""
+def dump(config: Section) -> str:
+    """Returns TOML text that `load` (or `read`, with its schema) reads as an equal configuration."""
     return tomli_w.dumps(config.model_dump(exclude_none=True))
 
 
-def _read(name_or_path: str | Path) -> tuple[str, str]:
+def _read(name_or_path: str | Path, known: Sequence[str]) -> tuple[str, str]:
     name = str(name_or_path)
     if isinstance(name_or_path, Path) or name.endswith(".toml") or Path(name).name != name:
         try:
@@ -306,11 +318,9 @@ def _read(name_or_path: str | Path) -> tuple[str, str]:
             raise ConfigError(f"{name}: {error.strerror}") from None
         except UnicodeDecodeError as error:
             raise ConfigError(f"{name}: expected UTF-8 text, but byte {error.start} is none") from None
-    if name not in names():
-        near = difflib.get_close_matches(name, names(), 1)
-        hint = (
-            f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names())}, or a path to a .toml"
-        )
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}, or a path to a .toml"
         raise ConfigError(f"{name}: unknown configuration; {hint}")
     file = importlib.resources.files("action_indrnn.configs") / f"{name}.toml"
     return file.name, file.read_text(encoding="utf-8")
@@ -332,16 +342,18 @@ def _set(table: dict[str, Any], path: list[str], value: Any) -> None:
     table[path[-1]] = value
 
 
-def _problems(error: ValidationError, table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _problems(
+    error: ValidationError, table: Mapping[str, Any], schema: type[Section]
+) -> Iterator[tuple[str, str]]:
     """Yields the key and the description of every problem."""
-    sections = _sections(table)
+    sections = _sections(table, schema)
     for problem in error.errors():
         if problem["type"] == "value_error":  # of a whole table: keys that do not fit each other
             yield ".".join(map(str, problem["loc"][:1])), str(problem["ctx"]["error"])
             continue
         # The kind of a network stands behind "model", an index into a list behind its key: neither is a key.
         path = [str(part) for part in problem["loc"]]
-        if path[0] == "model" and len(path) > 1:
+        if path[0] == "model" and len(path) > 1 and path[1] in MODELS:
             del path[1]
         row = path.pop(1) if path[0] == "published" and len(path) > 1 else None
         section, key = (path[0], path[1]) if len(path) > 1 else ("", path[0])
@@ -360,18 +372,24 @@ def _problems(error: ValidationError, table: Mapping[str, Any]) -> Iterator[tupl
             yield full, f"expected {_expected(properties[key])}, found {value!r}"
 
 
-def _sections(table: Mapping[str, Any]) -> dict[str, type[Section]]:
+def _sections(table: Mapping[str, Any], schema: type[Section]) -> dict[str, type[Section]]:
     """Returns the class of every table, the top level under an empty name."""
-    model = table.get("model")
-    kind = str(model.get("kind")) if isinstance(model, dict) else ""
-    return {
-        "": Config,
-        "model": MODELS.get(kind, Recurrent),
-        "data": Data,
-        "train": Train,
-        "evaluate": Evaluate,
-        "published": Published,
-    }
+    found = {"": schema}
+    for name, field in schema.model_fields.items():
+        kinds = [
+            kind
+            for kind in get_args(field.annotation) or (field.annotation,)
+            if isinstance(kind, type) and issubclass(kind, Section)
+        ]
+        if len(kinds) == 1:
+            found[name] = kinds[0]
+        elif kinds:  # networks, told apart by "kind"; without a known one only what they share is known
+            given = table.get(name)
+            kind = given.get("kind") if isinstance(given, dict) else None
+            found[name] = next(
+                (k for k in kinds if k.model_fields["kind"].default == kind), kinds[0].__bases__[0]
+            )
+    return found
 
 
 def _hint(section: str, key: str, sections: Mapping[str, type[Section]]) -> str:

@@ -15,14 +15,15 @@ PACKAGES = {"action_indrnn": "action_indrnn", "kernels": "action_indrnn.kernels"
 FLOORS = [
     {"__main__"},
     {"cli"},
+    {"cli_task"},
     {"demo", "bench_tables", "bench_train"},
-    {"training", "recognizer", "bench", "original"},
-    {"run_folder", "optimisation"},
+    {"training", "recognizer", "bench", "original", "task_adding", "task_mnist", "task_ptb"},
+    {"run_folder", "optimisation", "task_fit", "task_language"},
     {"evaluation", "checkpoint"},
-    {"dataset", "augment", "models", "schedule", "interrupt"},
+    {"dataset", "augment", "models", "schedule", "interrupt", "task_config"},
     {"classifier", "published"},
     {"layers", "config", "features"},
-    {"processes"},
+    {"processes", "options"},
     {"kernels", "data_prep", "configs"},
 ]
 ALLOWED = {
