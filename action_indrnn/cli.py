@@ -23,7 +23,10 @@ app = typer.Typer(
 bench = typer.Typer(help="Measure speed.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
-DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help="ntu60, ntu120 or made.")]
+DatasetName = Annotated[
+    str,
+    typer.Argument(metavar="DATASET", help="ntu60, ntu120, sbu, msr-action3d, utkinect, florence3d or made."),
+]
 SetFolder = Annotated[Path, typer.Argument(metavar="SET", help="A prepared set, as preprocess writes it.")]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, RUN/model.safetensors.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or cuda:N.")]
@@ -60,7 +63,7 @@ def make_data(
 def preprocess(
     dataset: DatasetName,
     raw: Annotated[
-        list[Path], typer.Argument(metavar="RAW...", help=".skeleton files, folders, zip archives.")
+        list[Path], typer.Argument(metavar="RAW...", help="The data set's files, folders, zip archives.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The prepared set's folder, new.")],
     view: Annotated[

@@ -1,6 +1,7 @@
 """Raw recordings to a prepared set, in several processes, with bounded memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -11,10 +12,11 @@ from tqdm import tqdm
 from action_indrnn import __version__
 from action_indrnn.data_prep import archive, bodies, layout, ntu, pool, skeleton_file, sources
 from action_indrnn.data_prep.bodies import Dropped
-from action_indrnn.data_prep.catalogue import DataSet
 from action_indrnn.data_prep.clip import Clip, ClipError
+from action_indrnn.data_prep.data_set import DataSet, Left, Sample
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import View, normalize
+from action_indrnn.data_prep.protocols import TEST, TRAIN
 from action_indrnn.data_prep.sources import Source
 
 CHUNK = 25  # recordings a process takes at once
@@ -44,6 +46,7 @@ class _Skipped:
 
 
 _Outcome = tuple[Clip, list[Dropped]] | _Skipped
+_Entry = tuple[Sample | Left, list[Dropped]]
 
 
 def preprocess(
@@ -61,7 +64,7 @@ def preprocess(
 
     Args:
         data_set: says what the clips are called and mean.
-        raw: `.skeleton` files, folders, zip archives.
+        raw: files, folders, zip archives.
         out: the set's folder, new.
         view: see `normalize`.
         workers: processes; 0 for one a core.
@@ -71,47 +74,76 @@ def preprocess(
         ValueError: `raw` holds no usable clip, `out` is taken, or a whole data set has other counts than
             published.
     """
-    found = sources.find(raw)
     joint_layout = layout.load(data_set.layout)
-    counts = dict.fromkeys(data_set.protocols, (0, 0))
+    counts = {name: [0, 0] for name in data_set.protocols}
     dropped_count = 0
-    with archive.Writer(out, (len(joint_layout.joints), 3), overwrite=overwrite) as writer:
-        wanted: list[Source] = []
-        seen: dict[str, Source] = {}
-        for source in found:
-            reason = _reason_to_skip(source, data_set, seen)
-            if reason:
-                writer.skip(source.name, str(source), reason)
-            else:
-                wanted.append(source)
-        outcomes = _outcomes(wanted, data_set, view, workers)
-        bar = tqdm(outcomes, total=len(wanted), desc="preprocess", unit=" clips", disable=None)
-        for source, outcome in zip(wanted, bar, strict=True):
-            if isinstance(outcome, _Skipped):
-                writer.skip(source.name, str(source), outcome.reason)
+    entries = (
+        _recordings(data_set, raw, view, workers) if data_set.samples is None else _samples(data_set, raw)
+    )
+    shape = (len(joint_layout.joints), 3)
+    first = ""
+    with archive.Writer(out, shape, data_set.columns, overwrite=overwrite) as writer, closing(entries):
+        for entry, dropped in entries:
+            if isinstance(entry, Left):
+                writer.skip(entry.name, entry.source, entry.reason)
+                first = first or entry.reason
                 continue
-            clip, dropped = outcome
-            name = ntu.parse_name(source.name)
-            numbers = name._asdict()
-            writer.add(clip, {**numbers, "label": name.action - 1}, dropped)
+            clip = entry.clip if data_set.samples is None else normalize(entry.clip, joint_layout, view)
+            writer.add(clip, entry.columns, dropped)
             dropped_count += len(dropped)
-            for protocol, (column, trains) in data_set.protocols.items():
-                train, test = counts[protocol]
-                is_train = numbers[column] in trains
-                counts[protocol] = (train + is_train, test + (not is_train))
+            for name, protocol in data_set.protocols.items():
+                role = protocol.role(int(entry.columns[protocol.column]), int(entry.columns["label"]))
+                counts[name][0] += role == TRAIN
+                counts[name][1] += role == TEST
         if not writer.clips:
-            table = f"; the first: {outcome.reason}" if wanted and isinstance(outcome, _Skipped) else ""
+            told = f"; the first: {first}" if first else ""
             raise ValueError(
-                f"expected recordings of {data_set.name}, found none usable in {len(found)}{table}"
+                f"expected recordings of {data_set.name}, found none usable in {writer.skipped}{told}"
             )
         whole = writer.clips == data_set.clip_count
-        if whole and counts != data_set.counts:
+        divided = {name: (train, test) for name, (train, test) in counts.items()}
+        if whole and divided != data_set.counts:
             raise ValueError(
-                f"{data_set.name}: expected the published counts {data_set.counts}, found {counts}"
+                f"{data_set.name}: expected the published counts {data_set.counts}, found {divided}"
             )
-        summary = Summary(writer.clips, writer.skipped, dropped_count, whole, counts)
+        summary = Summary(writer.clips, writer.skipped, dropped_count, whole, divided)
         writer.finish(_meta(data_set, joint_layout, view, summary, writer.rows))
     return summary
+
+
+def _samples(data_set: DataSet, raw: Sequence[Path]) -> Generator[_Entry]:
+    """The clips of a data set that has a reader of its own."""
+    assert data_set.samples is not None
+    seen: set[str] = set()
+    for entry in tqdm(data_set.samples(raw), desc="preprocess", unit=" clips", disable=None):
+        if isinstance(entry, Sample) and entry.clip.name in seen:
+            name = entry.clip.name
+            yield Left(name, name, f"{name}: expected each clip once, found it again"), []
+            continue
+        if isinstance(entry, Sample):
+            seen.add(entry.clip.name)
+        yield entry, []
+
+
+def _recordings(data_set: DataSet, raw: Sequence[Path], view: View, workers: int) -> Generator[_Entry]:
+    """The clips of `.skeleton` recordings, normalised; first what is left out unread."""
+    wanted: list[Source] = []
+    seen: dict[str, Source] = {}
+    for source in sources.find(raw):
+        reason = _reason_to_skip(source, data_set, seen)
+        if reason:
+            yield Left(source.name, str(source), reason), []
+        else:
+            wanted.append(source)
+    outcomes = _outcomes(wanted, data_set, view, workers)
+    bar = tqdm(outcomes, total=len(wanted), desc="preprocess", unit=" clips", disable=None)
+    for source, outcome in zip(wanted, bar, strict=True):
+        if isinstance(outcome, _Skipped):
+            yield Left(source.name, str(source), outcome.reason), []
+            continue
+        clip, dropped = outcome
+        name = ntu.parse_name(source.name)
+        yield Sample(clip, {**name._asdict(), "label": name.action - 1}), dropped
 
 
 def _reason_to_skip(source: Source, data_set: DataSet, seen: dict[str, Source]) -> str:
@@ -146,11 +178,7 @@ def _meta(
             "whole": summary.whole,
         },
         "protocols": {
-            name: {
-                "column": protocol.column,
-                "train": list(protocol.train),
-                "clips": list(summary.counts[name]),
-            }
+            name: {**protocol.table(), "clips": list(summary.counts[name])}
             for name, protocol in data_set.protocols.items()
         },
         "layout": joint_layout.table(),

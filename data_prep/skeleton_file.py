@@ -21,12 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from action_indrnn.data_prep import skeleton_parser
-from action_indrnn.data_prep.clip import ClipError, Floats
+from action_indrnn.data_prep.clip import COORDINATE_LIMIT, ClipError, Floats
 
 JOINTS = 25
 BODY_FIELDS = 10
 JOINT_FIELDS = 12
-COORDINATE_LIMIT = 100.0  # metres; the sensor sees about 8, so anything beyond is another unit or damage
 FRAME_LIMIT = 100_000  # an hour; NTU's longest clip has 300
 LONGEST_INTEGER = 20  # digits of the largest uint64, which a body id is
 SIZE_LIMIT = 64 * 2**20  # bytes; the longest NTU clip with four bodies has about 3 MB
