@@ -300,6 +300,20 @@ def bench_kernels(
         benchmark.write_csv(csv_file, measured)
 
 
+@bench.command("data")
+def bench_data(
+    clips: Annotated[int, typer.Option(min=60, help="Recordings to make and prepare.")] = 1500,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of every parser.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Of the made recordings.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Most processes; 0 for one a core.")] = 0,
+) -> None:
+    """Time parsing and preprocess beside a plain reader, on made text of NTU RGB+D's clip lengths."""
+    from action_indrnn.data_prep import benchmark
+
+    for line in benchmark.run(clips, rounds, seed, workers):
+        print(line, flush=True)
+
+
 @app.command()
 def demo(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for all that the demo writes.")] = Path(

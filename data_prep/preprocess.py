@@ -10,13 +10,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from action_indrnn import __version__
-from action_indrnn.data_prep import archive, bodies, layout, ntu, pool, skeleton_file, sources
+from action_indrnn.data_prep import archive, bodies, layout, ntu, pool, recordings, sources
 from action_indrnn.data_prep.bodies import Dropped
-from action_indrnn.data_prep.clip import Clip, ClipError
+from action_indrnn.data_prep.clip import ClipError
 from action_indrnn.data_prep.data_set import DataSet, Left, Sample
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import View, normalize
 from action_indrnn.data_prep.protocols import TEST, TRAIN
+from action_indrnn.data_prep.recordings import Outcome, Skipped
 from action_indrnn.data_prep.sources import Source
 
 CHUNK = 25  # recordings a process takes at once
@@ -40,12 +41,6 @@ class Summary:
     counts: dict[str, tuple[int, int]]
 
 
-@dataclass(frozen=True)
-class _Skipped:
-    reason: str
-
-
-_Outcome = tuple[Clip, list[Dropped]] | _Skipped
 _Entry = tuple[Sample | Left, list[Dropped]]
 
 
@@ -138,7 +133,7 @@ def _recordings(data_set: DataSet, raw: Sequence[Path], view: View, workers: int
     outcomes = _outcomes(wanted, data_set, view, workers)
     bar = tqdm(outcomes, total=len(wanted), desc="preprocess", unit=" clips", disable=None)
     for source, outcome in zip(wanted, bar, strict=True):
-        if isinstance(outcome, _Skipped):
+        if isinstance(outcome, Skipped):
             yield Left(source.name, str(source), outcome.reason), []
             continue
         clip, dropped = outcome
@@ -185,24 +180,9 @@ def _meta(
     }
 
 
-def _outcomes(wanted: list[Source], data_set: DataSet, view: View, workers: int) -> Iterator[_Outcome]:
+def _outcomes(wanted: list[Source], data_set: DataSet, view: View, workers: int) -> Iterator[Outcome]:
     """The outcome of each source, in order."""
     chunks = [wanted[at : at + CHUNK] for at in range(0, len(wanted), CHUNK)]
     processes = 1 if len(wanted) < POOL_FROM else min(workers or pool.cores(), len(chunks))
-    work = partial(_prepare_all, layout_name=data_set.layout, view=view)
+    work = partial(recordings.prepare, layout_name=data_set.layout, view=view)
     return chain.from_iterable(pool.ordered_map(work, chunks, processes))
-
-
-def _prepare_all(chunk: list[Source], layout_name: str, view: View) -> list[_Outcome]:
-    joint_layout = layout.load(layout_name)
-    outcomes: list[_Outcome] = []
-    for source in chunk:
-        try:
-            recording = skeleton_file.parse(source.read(), str(source))
-            clip, dropped = bodies.choose(recording, joint_layout)
-            outcomes.append((normalize(clip, joint_layout, view), dropped))
-        except ClipError as error:
-            outcomes.append(_Skipped(str(error)))
-        except OSError as error:
-            outcomes.append(_Skipped(f"{source}: cannot be read: {error.strerror or error}"))
-    return outcomes
