@@ -70,6 +70,10 @@ def preprocess(
         Literal["camera", "first-frame"],
         typer.Option(help="Axes: the camera's, or turned until the main actor faces it in the first frame."),
     ] = "camera",
+    recipe: Annotated[
+        Literal["tracks", "ctr-gcn"],
+        typer.Option(help="Actors: ours, on true frame numbers; or exactly as SGN's and CTR-GCN's scripts."),
+    ] = "tracks",
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the prepared set at OUT.")] = False,
 ) -> None:
@@ -78,7 +82,9 @@ def preprocess(
     from action_indrnn.data_prep import preprocess as preprocessing
 
     data_set = catalogue.find(dataset)
-    summary = preprocessing.preprocess(data_set, raw, out, view=view, workers=workers, overwrite=overwrite)
+    summary = preprocessing.preprocess(
+        data_set, raw, out, view=view, recipe=recipe, workers=workers, overwrite=overwrite
+    )
     print(f"prepared set  {out}: {summary.clips:,} clips of {data_set.title}")
     if summary.whole:
         print("whole         all usable clips, training and test counts as published")

@@ -349,6 +349,7 @@ class Run:
             classes=tuple(prepared.classes),
             features=self.clips.features,
             view=prepared.meta["preprocessing"]["view"],
+            recipe=prepared.meta["preprocessing"].get("recipe", "tracks"),
             joint_layout=prepared.meta["layout"],
             seed=settings.train.seed,
             epochs=schedule.best_epoch,

@@ -1,6 +1,6 @@
 """Raw recordings to a prepared set, in several processes, with bounded memory."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,7 @@ from action_indrnn.data_prep.data_set import DataSet, Left, Sample
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import View, normalize
 from action_indrnn.data_prep.protocols import TEST, TRAIN
-from action_indrnn.data_prep.recordings import Outcome, Skipped
+from action_indrnn.data_prep.recordings import Outcome, Recipe, Skipped
 from action_indrnn.data_prep.sources import Source
 
 CHUNK = 25  # recordings a process takes at once
@@ -50,6 +50,7 @@ def preprocess(
     out: Path,
     *,
     view: View = "camera",
+    recipe: Recipe = "tracks",
     workers: int = 0,
     overwrite: bool = False,
 ) -> Summary:
@@ -62,18 +63,23 @@ def preprocess(
         raw: files, folders, zip archives.
         out: the set's folder, new.
         view: see `normalize`.
+        recipe: see `recordings.choose`.
         workers: processes; 0 for one a core.
         overwrite: replace a prepared set at `out`, once the new one is whole.
 
     Raises:
-        ValueError: `raw` holds no usable clip, `out` is taken, or a whole data set has other counts than
-            published.
+        ValueError: `raw` holds no usable clip, `out` is taken, the recipe knows no such view or data, or a
+            whole data set has other counts than published.
     """
+    if recipe == "ctr-gcn" and (view != "camera" or data_set.samples is not None):
+        raise ValueError("the recipe ctr-gcn: expected .skeleton recordings and the camera's view")
     joint_layout = layout.load(data_set.layout)
     counts = {name: [0, 0] for name in data_set.protocols}
     dropped_count = 0
     entries = (
-        _recordings(data_set, raw, view, workers) if data_set.samples is None else _samples(data_set, raw)
+        _recordings(data_set, raw, view, recipe, workers)
+        if data_set.samples is None
+        else _samples(data_set, raw)
     )
     shape = (len(joint_layout.joints), 3)
     first = ""
@@ -102,7 +108,7 @@ def preprocess(
                 f"{data_set.name}: expected the published counts {data_set.counts}, found {divided}"
             )
         summary = Summary(writer.clips, writer.skipped, dropped_count, whole, divided)
-        writer.finish(_meta(data_set, joint_layout, view, summary, writer.rows))
+        writer.finish(_meta(data_set, joint_layout, {"view": view, "recipe": recipe}, summary, writer.rows))
     return summary
 
 
@@ -120,7 +126,9 @@ def _samples(data_set: DataSet, raw: Sequence[Path]) -> Generator[_Entry]:
         yield entry, []
 
 
-def _recordings(data_set: DataSet, raw: Sequence[Path], view: View, workers: int) -> Generator[_Entry]:
+def _recordings(
+    data_set: DataSet, raw: Sequence[Path], view: View, recipe: Recipe, workers: int
+) -> Generator[_Entry]:
     """The clips of `.skeleton` recordings, normalised; first what is left out unread."""
     wanted: list[Source] = []
     seen: dict[str, Source] = {}
@@ -130,7 +138,7 @@ def _recordings(data_set: DataSet, raw: Sequence[Path], view: View, workers: int
             yield Left(source.name, str(source), reason), []
         else:
             wanted.append(source)
-    outcomes = _outcomes(wanted, data_set, view, workers)
+    outcomes = _outcomes(wanted, data_set, view, recipe, workers)
     bar = tqdm(outcomes, total=len(wanted), desc="preprocess", unit=" clips", disable=None)
     for source, outcome in zip(wanted, bar, strict=True):
         if isinstance(outcome, Skipped):
@@ -156,14 +164,14 @@ def _reason_to_skip(source: Source, data_set: DataSet, seen: dict[str, Source]) 
 
 
 def _meta(
-    data_set: DataSet, joint_layout: Layout, view: View, summary: Summary, rows: int
+    data_set: DataSet, joint_layout: Layout, options: Mapping[str, str], summary: Summary, rows: int
 ) -> dict[str, object]:
     return {
         "program": f"action-indrnn {__version__}",
         "dataset": data_set.name,
         "title": data_set.title,
         "classes": list(data_set.classes),
-        "preprocessing": {"view": view, "most_actors": bodies.MOST_ACTORS},
+        "preprocessing": {**options, "most_actors": bodies.MOST_ACTORS},
         "counts": {
             "clips": summary.clips,
             "rows": rows,
@@ -180,9 +188,11 @@ def _meta(
     }
 
 
-def _outcomes(wanted: list[Source], data_set: DataSet, view: View, workers: int) -> Iterator[Outcome]:
+def _outcomes(
+    wanted: list[Source], data_set: DataSet, view: View, recipe: Recipe, workers: int
+) -> Iterator[Outcome]:
     """The outcome of each source, in order."""
     chunks = [wanted[at : at + CHUNK] for at in range(0, len(wanted), CHUNK)]
     processes = 1 if len(wanted) < POOL_FROM else min(workers or pool.cores(), len(chunks))
-    work = partial(recordings.prepare, layout_name=data_set.layout, view=view)
+    work = partial(recordings.prepare, layout_name=data_set.layout, view=view, recipe=recipe)
     return chain.from_iterable(pool.ordered_map(work, chunks, processes))
