@@ -25,7 +25,10 @@ app.add_typer(bench, name="bench")
 
 DatasetName = Annotated[
     str,
-    typer.Argument(metavar="DATASET", help="ntu60, ntu120, sbu, msr-action3d, utkinect, florence3d or made."),
+    typer.Argument(
+        metavar="DATASET",
+        help="ntu60, ntu120, sbu, msr-action3d, utkinect, florence3d, made, pyskl, ctr-gcn-npz, stgcn-npy.",
+    ),
 ]
 SetFolder = Annotated[Path, typer.Argument(metavar="SET", help="A prepared set, as preprocess writes it.")]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, RUN/model.safetensors.")]
@@ -81,7 +84,7 @@ def preprocess(
     from action_indrnn.data_prep import catalogue
     from action_indrnn.data_prep import preprocess as preprocessing
 
-    data_set = catalogue.find(dataset)
+    data_set = catalogue.find(dataset, raw)
     summary = preprocessing.preprocess(
         data_set, raw, out, view=view, recipe=recipe, workers=workers, overwrite=overwrite
     )
@@ -97,6 +100,24 @@ def preprocess(
         print(f"{protocol:<13} {train:,} training, {test:,} test")
     print(f"left out      {summary.skipped:,} recordings ({out / 'skipped.csv'} says why), ", end="")
     print(f"{summary.dropped:,} bodies ({out / 'dropped.csv'})")
+
+
+@app.command("export-data")
+def export_data(
+    prepared_set: SetFolder,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new file; for stgcn-npy a new folder.")],
+    format_name: Annotated[
+        Literal["ctr-gcn-npz", "pyskl-pkl", "stgcn-npy"], typer.Option("--format", help="Whose format.")
+    ],
+    protocol: Annotated[
+        str, typer.Option(help="Which clips train; pyskl-pkl takes all of the set's where none is given.")
+    ] = "",
+) -> None:
+    """Write a prepared set in another project's format."""
+    from action_indrnn.data_prep import archive, exports
+
+    count = exports.write(archive.read(prepared_set), out, format_name, protocol)
+    print(f"exported      {out}: {count:,} clips as {format_name}")
 
 
 @app.command()

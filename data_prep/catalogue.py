@@ -1,6 +1,9 @@
 """The data sets that `preprocess` knows."""
 
-from action_indrnn.data_prep import made, ntu
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from action_indrnn.data_prep import made, ntu, padded, pyskl
 from action_indrnn.data_prep.data_set import DataSet
 from action_indrnn.data_prep.florence3d import FLORENCE3D
 from action_indrnn.data_prep.msr_action3d import MSR_ACTION3D
@@ -36,12 +39,21 @@ DATA_SETS = {
 }
 
 
-def find(name: str) -> DataSet:
-    """The data set of that name.
+FORMATS: Mapping[str, Callable[[Sequence[Path]], DataSet]] = {
+    "pyskl": pyskl.data_set,
+    "ctr-gcn-npz": padded.ctr_gcn,
+    "stgcn-npy": padded.st_gcn,
+}
+
+
+def find(name: str, raw: Sequence[Path] = ()) -> DataSet:
+    """The data set of that name, or the one that files of a format of that name hold.
 
     Raises:
-        ValueError: there is none; names those there are.
+        ValueError: there is none; names those there are, or says what is wrong with the files.
     """
+    if name in FORMATS:
+        return FORMATS[name](raw)
     if name not in DATA_SETS:
-        raise ValueError(f"expected a data set out of {list(DATA_SETS)}, found '{name}'")
+        raise ValueError(f"expected a data set out of {[*DATA_SETS, *FORMATS]}, found '{name}'")
     return DATA_SETS[name]

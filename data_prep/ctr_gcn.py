@@ -88,7 +88,8 @@ def _motion(joints: Floats) -> float:
 
 def _sums(actors: Floats) -> Floats:
     """(M, T) the sums of all coordinates, by which the scripts tell a frame of zeros."""
-    return actors.reshape(*actors.shape[:2], -1).sum(axis=2)
+    sums: Floats = actors.reshape(*actors.shape[:2], -1).sum(axis=2)
+    return sums
 
 
 def _nonzero(joints: Floats) -> NDArray[np.bool_]:

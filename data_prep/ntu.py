@@ -69,6 +69,11 @@ def parse_name(name: str) -> ClipName:
     return ClipName(*map(int, match.groups()))
 
 
+def is_name(name: str) -> bool:
+    """Whether this is a clip's name."""
+    return _NAME.fullmatch(name) is not None
+
+
 def check_name(clip: ClipName, dataset: str) -> None:
     """Check that a clip can belong to `ntu60` or `ntu120`.
 

@@ -39,7 +39,9 @@ def choose(recording: Recording, joint_layout: Layout, recipe: Recipe) -> tuple[
     Raises:
         ClipError: no actor.
     """
-    return (ctr_gcn if recipe == "ctr-gcn" else bodies).choose(recording, joint_layout)
+    if recipe == "ctr-gcn":
+        return ctr_gcn.choose(recording, joint_layout)
+    return bodies.choose(recording, joint_layout)
 
 
 def prepare(chunk: list[Source], layout_name: str, view: View, recipe: Recipe) -> list[Outcome]:
