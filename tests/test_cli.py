@@ -8,7 +8,7 @@ import pytest
 from safetensors import safe_open
 
 from action_indrnn import cli
-from action_indrnn.data_prep import archive
+from action_indrnn.data_prep import archive, benchmark
 from action_indrnn.data_prep.archive import PreparedSet
 
 TINY = ["model.units=16", "model.blocks=1", "train.batch=8", "train.max_epochs=2", "evaluate.passes=2"]
@@ -184,3 +184,29 @@ def test_help_loads_nothing_heavy() -> None:
 def test_make_data_refuses_a_folder_with_recordings(made_raw: Path, monkeypatch, capsys) -> None:
     assert call(monkeypatch, "make-data", made_raw) == 1
     assert str(made_raw) in capsys.readouterr().err
+
+
+def test_a_set_travels_to_another_format_and_back(
+    made_set: PreparedSet, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    file, back = tmp_path / "a.npz", tmp_path / "back"
+    words = ("export-data", made_set.path, file, "--format", "ctr-gcn-npz")
+    assert call(monkeypatch, *words) == 1
+    assert "ctr-gcn-npz: expected a --protocol, one of ['xsub', 'xview', 'xset']" in capsys.readouterr().err
+    assert call(monkeypatch, *words, "--protocol", "camera=1") == 0
+    assert f"{file}: 60 clips as ctr-gcn-npz" in capsys.readouterr().out
+    assert call(monkeypatch, "preprocess", "ctr-gcn-npz", file, back) == 0
+    assert "split         40 training, 20 test" in capsys.readouterr().out
+
+
+def test_the_recipe_of_the_scripts_is_refused_where_there_is_none(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
+    assert call(monkeypatch, "preprocess", "sbu", tmp_path, tmp_path / "set", "--recipe", "ctr-gcn") == 1
+    assert "the recipe ctr-gcn: expected .skeleton recordings" in capsys.readouterr().err
+
+
+def test_bench_data_prints_its_lines(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(benchmark, "run", lambda *numbers: [f"ran {numbers}"])
+    assert call(monkeypatch, "bench", "data", "--clips", 60, "--rounds", 1, "--seed", 3, "--workers", 1) == 0
+    assert capsys.readouterr().out == "ran (60, 1, 3, 1)\n"
