@@ -1,7 +1,8 @@
-"""Builds the CPU kernel: a plain C++ library beside `kernels/cpu.py`, for any Python and any torch.
+"""Builds two plain C++ libraries, for any Python and any torch: the CPU kernel and the `.skeleton` parser.
 
-The rest of the build stands in pyproject.toml. Without a working C++ compiler the package is built without
-it, and `action_indrnn.kernels` falls back on torch operations.
+They stand beside `kernels/cpu.py` and `data_prep/skeleton_parser.py`. The rest of the build stands in
+pyproject.toml. Without a working C++ compiler the package is built without them: torch operations and the
+Python parser take their place.
 """
 
 import platform
@@ -22,7 +23,7 @@ X86_LINUX = sys.platform == "linux" and platform.machine() in ("x86_64", "AMD64"
 
 
 class BuildLibrary(build_ext):
-    """Compiles `cpu_steps.cpp` once for every instruction set and links no Python."""
+    """Compiles a library's second source once for every instruction set and links no Python."""
 
     def get_ext_filename(self, fullname: str) -> str:
         """The file's name, without the tag of one Python version."""
@@ -34,18 +35,15 @@ class BuildLibrary(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         """Build the library; an error here is a warning, as the extension is optional."""
-        main, steps = ext.sources
+        main, *more = ext.sources
         levels = LEVELS if X86_LINUX else {}
         macros = [("INDRNN_X86_LEVELS", None)] if levels else []
         objects = []
-        for source, level, flags in [
-            (main, None, []),
-            (steps, "baseline", []),
-            *((steps, *item) for item in levels.items()),
-        ]:
+        every = [("baseline", []), *levels.items()]
+        for source, level, flags in [(main, None, []), *((steps, *item) for steps in more for item in every)]:
             objects += self.compiler.compile(
                 [source],
-                output_dir=f"{self.build_temp}/{level or 'main'}",
+                output_dir=f"{self.build_temp}/{ext.name}/{level or 'main'}",
                 macros=[*macros, ("INDRNN_LEVEL", level)] if level else macros,
                 extra_preargs=[*FLAGS, *flags],
                 depends=ext.depends,
@@ -70,7 +68,10 @@ setup(
             sources=["kernels/cpu.cpp", "kernels/cpu_steps.cpp"],
             depends=["kernels/cpu.h", "kernels/recurrence.h"],
             optional=True,
-        )
+        ),
+        Extension(
+            "action_indrnn.data_prep._skeleton", sources=["data_prep/skeleton_parser.cpp"], optional=True
+        ),
     ],
     cmdclass={"build_ext": BuildLibrary, "bdist_wheel": AnyPythonWheel},
 )

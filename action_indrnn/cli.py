@@ -28,7 +28,13 @@ bench = typer.Typer(help="Measure speed.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 app.add_typer(cli_task.app, name="task")
 
-DatasetName = Annotated[str, typer.Argument(metavar="DATASET", help="ntu60, ntu120 or made.")]
+DatasetName = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATASET",
+        help="ntu60, ntu120, sbu, msr-action3d, utkinect, florence3d, made, pyskl, ctr-gcn-npz, stgcn-npy.",
+    ),
+]
 SetFolder = Annotated[Path, typer.Argument(metavar="SET", help="A prepared set, as preprocess writes it.")]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, RUN/model.safetensors.")]
 
@@ -61,7 +67,7 @@ def make_data(
 def preprocess(
     dataset: DatasetName,
     raw: Annotated[
-        list[Path], typer.Argument(metavar="RAW...", help=".skeleton files, folders, zip archives.")
+        list[Path], typer.Argument(metavar="RAW...", help="The data set's files, folders, zip archives.")
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The prepared set's folder, new.")],
     view: Annotated[
@@ -71,6 +77,10 @@ def preprocess(
             "the camera as the origin too."
         ),
     ] = "camera",
+    recipe: Annotated[
+        Literal["tracks", "ctr-gcn"],
+        typer.Option(help="Actors: ours, on true frame numbers; or exactly as SGN's and CTR-GCN's scripts."),
+    ] = "tracks",
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the prepared set at OUT.")] = False,
 ) -> None:
@@ -78,8 +88,10 @@ def preprocess(
     from action_indrnn.data_prep import catalogue
     from action_indrnn.data_prep import preprocess as preprocessing
 
-    data_set = catalogue.find(dataset)
-    summary = preprocessing.preprocess(data_set, raw, out, view=view, workers=workers, overwrite=overwrite)
+    data_set = catalogue.find(dataset, raw)
+    summary = preprocessing.preprocess(
+        data_set, raw, out, view=view, recipe=recipe, workers=workers, overwrite=overwrite
+    )
     print(f"prepared set  {out}: {summary.clips:,} clips of {data_set.title}")
     if summary.whole:
         print("whole         all usable clips, training and test counts as published")
@@ -92,6 +104,24 @@ def preprocess(
         print(f"{protocol:<13} {train:,} training, {test:,} test")
     print(f"left out      {summary.skipped:,} recordings ({out / 'skipped.csv'} says why), ", end="")
     print(f"{summary.dropped:,} bodies ({out / 'dropped.csv'})")
+
+
+@app.command("export-data")
+def export_data(
+    prepared_set: SetFolder,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new file; for stgcn-npy a new folder.")],
+    format_name: Annotated[
+        Literal["ctr-gcn-npz", "pyskl-pkl", "stgcn-npy"], typer.Option("--format", help="Whose format.")
+    ],
+    protocol: Annotated[
+        str, typer.Option(help="Which clips train; pyskl-pkl takes all of the set's where none is given.")
+    ] = "",
+) -> None:
+    """Write a prepared set in another project's format."""
+    from action_indrnn.data_prep import archive, exports
+
+    count = exports.write(archive.read(prepared_set), out, format_name, protocol)
+    print(f"exported      {out}: {count:,} clips as {format_name}")
 
 
 @app.command()
@@ -393,6 +423,20 @@ def bench_train(
     print(benchmark.as_text(rows))
     if csv_file:
         benchmark.write_csv(csv_file, rows)
+
+
+@bench.command("data")
+def bench_data(
+    clips: Annotated[int, typer.Option(min=60, help="Recordings to make and prepare.")] = 1500,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of every parser.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Of the made recordings.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Most processes; 0 for one a core.")] = 0,
+) -> None:
+    """Time parsing and preprocess beside a plain reader, on made text of NTU RGB+D's clip lengths."""
+    from action_indrnn.data_prep import benchmark
+
+    for line in benchmark.run(clips, rounds, seed, workers):
+        print(line, flush=True)
 
 
 @app.command()

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from action_indrnn.data_prep import protocols
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.bodies import MOST_ACTORS
 from action_indrnn.data_prep.clip import Clip
@@ -54,7 +55,7 @@ def split(
 
     Args:
         prepared: a prepared set; its `meta.toml` holds the protocols.
-        protocol: one of them.
+        protocol: one of them, or a rule as `fold=1`; see `data_prep.protocols`.
         validation: "subjects" holds out whole training subjects, so that validation asks what a cross-subject
             test asks; "clips" holds out random clips, as the original IndRNN code does.
         share: the part of the training subjects or clips to hold out, at least one.
@@ -63,17 +64,14 @@ def split(
     Raises:
         ValueError: no such protocol, or too few subjects or clips to hold any out.
     """
-    rules = prepared.meta["protocols"]
-    if protocol not in rules:
-        raise ValueError(f"{prepared.path}: expected a protocol out of {list(rules)}, found '{protocol}'")
-    column, trains = rules[protocol]["column"], rules[protocol]["train"]
-    is_train = np.isin(prepared.column(column), trains)
-    train, test = np.flatnonzero(is_train), np.flatnonzero(~is_train)
+    try:
+        roles = protocols.roles(prepared.index, prepared.meta["protocols"], protocol)
+    except ValueError as error:
+        raise ValueError(f"{prepared.path}: {error}") from error
+    train, test = np.flatnonzero(roles == protocols.TRAIN), np.flatnonzero(roles == protocols.TEST)
     for part, clips in (("training", train), ("test", test)):
         if not clips.size:
-            raise ValueError(
-                f"{prepared.path}: {protocol}: expected {part} clips, found none ({column} decides)"
-            )
+            raise ValueError(f"{prepared.path}: {protocol}: expected {part} clips, found none")
     groups = prepared.column("subject")[train] if validation == "subjects" else train
     values = np.unique(groups)
     count = max(1, round(share * len(values)))

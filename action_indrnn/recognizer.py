@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from action_indrnn import checkpoint, evaluation
 from action_indrnn.checkpoint import Card
-from action_indrnn.data_prep import bodies, skeleton_file
+from action_indrnn.data_prep import recordings, skeleton_file
 from action_indrnn.data_prep.clip import Clip
 from action_indrnn.data_prep.normalize import normalize
 from action_indrnn.data_prep.sources import Source
@@ -66,7 +66,8 @@ class Recognizer:
         """
         if not isinstance(source, Source):
             source = Source(Path(source))
-        return bodies.choose(skeleton_file.parse(source.read(), str(source)), self.card.layout())[0]
+        recording = skeleton_file.parse(source.read(), str(source))
+        return recordings.choose(recording, self.card.layout(), self.card.recipe)[0]
 
     def classify(self, clip: Clip | str | Path) -> Verdict:
         """The verdict on one clip, or on a `.skeleton` file.

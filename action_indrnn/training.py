@@ -375,6 +375,7 @@ class Run:
             classes=tuple(prepared.classes),
             features=self.clips.features,
             view=prepared.meta["preprocessing"]["view"],
+            recipe=prepared.meta["preprocessing"].get("recipe", "tracks"),
             joint_layout=prepared.meta["layout"],
             seed=settings.train.seed,
             epochs=chosen.best_epoch,

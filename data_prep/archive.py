@@ -4,7 +4,7 @@
                   actor was not seen. Memory-mapped. Rows of a clip: actor 1's frames in order, then actor
                   2's.
     index.csv     one line a clip: name, start (first row), length (frames T), bodies (actors M), label
-                  (0-based), setup, camera, subject, replication
+                  (0-based), and the data set's own columns, such as subject, camera or fold
     skipped.csv   one line a recording left out: name, source, reason
     dropped.csv   one line a body left out of a clip: name, body, frames, reason
     meta.toml     format version, data set, classes, joint layout, preprocessing, protocols, counts
@@ -36,7 +36,7 @@ from action_indrnn.data_prep.folders import NewFolder
 FORMAT = 1
 FILES = ("joints.npy", "index.csv", "skipped.csv", "dropped.csv", "meta.toml")
 META = ("format", "dataset", "title", "classes", "layout", "preprocessing", "counts", "protocols")
-INDEX = ("name", "start", "length", "bodies", "label", "setup", "camera", "subject", "replication")
+INDEX = ("name", "start", "length", "bodies", "label")  # what every index has
 
 
 class Writer:
@@ -46,7 +46,9 @@ class Writer:
     everything written.
     """
 
-    def __init__(self, out: Path, joint_shape: tuple[int, int], *, overwrite: bool = False) -> None:
+    def __init__(
+        self, out: Path, joint_shape: tuple[int, int], columns: Iterable[str], *, overwrite: bool = False
+    ) -> None:
         self.folder = NewFolder(out, replace=FILES if overwrite else ())
         self.joint_shape = joint_shape
         self.clips = 0
@@ -56,7 +58,8 @@ class Writer:
         self._header = len(self._joints_header())
         self._joints.write(self._joints_header())
         self._tables: list[IO[str]] = []
-        self._index = self._table("index.csv", INDEX)
+        self._columns = (*INDEX, *columns)
+        self._index = self._table("index.csv", self._columns)
         self._skipped = self._table("skipped.csv", ("name", "source", "reason"))
         self._dropped = self._table("dropped.csv", ("name", "body", "frames", "reason"))
 
@@ -73,12 +76,12 @@ class Writer:
         np.lib.format.write_array_header_1_0(buffer, header)
         return buffer.getvalue()
 
-    def add(self, clip: Clip, columns: Mapping[str, int], dropped: Iterable[Dropped]) -> None:
+    def add(self, clip: Clip, columns: Mapping[str, int | str], dropped: Iterable[Dropped]) -> None:
         """Append a clip.
 
         Args:
             clip: its joints have the set's (V, C).
-            columns: label, setup, camera, subject, replication.
+            columns: label and the set's own columns.
             dropped: the bodies that are not in it.
         """
         bodies, length = clip.present.shape
@@ -89,7 +92,7 @@ class Writer:
         joints = np.where(clip.present[..., None, None], clip.joints, np.float32(np.nan))
         self._joints.write(joints.astype("<f4").tobytes())
         row = {**columns, "name": clip.name, "start": self.rows, "length": length, "bodies": bodies}
-        self._index.writerow([row[column] for column in INDEX])
+        self._index.writerow([row[column] for column in self._columns])
         for body in dropped:
             self._dropped.writerow([clip.name, body.body_id, body.frames, body.reason])
         self.clips += 1
@@ -160,7 +163,16 @@ class PreparedSet:
         return list(self.meta["classes"])
 
     def column(self, name: str) -> NDArray[np.int64]:
-        """(N,) one integer column of the index."""
+        """(N,) one integer column of the index.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
+        if name not in self.index.columns:
+            expected = f"a column '{name}'"
+            raise ValueError(
+                f"{self.path / 'index.csv'}: expected {expected}, found {list(self.index.columns)}"
+            )
         return self.index[name].to_numpy(np.int64)
 
     def clip(self, number: int) -> Clip:

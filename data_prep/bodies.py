@@ -61,7 +61,8 @@ def choose(recording: Recording, layout: Layout) -> tuple[Clip, list[Dropped]]:
     bodies = _join(bodies, layout.centre)  # first: who lies under a second id stood under the first
     bodies = _drop(bodies, _is_wide, "spread like no person", dropped)
     bodies = _drop(bodies, _is_short, f"seen in {SHORT} frames or fewer", dropped)
-    bodies.sort(key=lambda body: (-_motion(body), body.frames[0]))
+    if len(bodies) > 1:
+        bodies.sort(key=lambda body: (-_motion(body), body.frames[0]))
     for body in bodies[MOST_ACTORS:]:
         dropped += _drops(body, f"more than {MOST_ACTORS} actors, this one moves least")
     bodies = bodies[:MOST_ACTORS]
@@ -87,6 +88,8 @@ def _drop(
     bodies: list[_Body], noise: Callable[[_Body], bool], reason: str, dropped: list[Dropped]
 ) -> list[_Body]:
     """The bodies that are not noise; where all are, the one seen longest."""
+    if len(bodies) == 1:
+        return bodies
     kept = [body for body in bodies if not noise(body)] or [max(bodies, key=lambda body: len(body.frames))]
     for body in bodies:
         if body not in kept:

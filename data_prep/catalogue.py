@@ -1,50 +1,14 @@
 """The data sets that `preprocess` knows."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
-from action_indrnn.data_prep import made, ntu
-from action_indrnn.data_prep.clip import ClipError
-from action_indrnn.data_prep.ntu import ClipName, Protocol
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """What a data set's clips are called, mean, and how they are divided.
-
-    Attributes:
-        name: as on the command line.
-        title: as in reports.
-        layout: its joint layout.
-        classes: class names; action number A is label A - 1.
-        protocols: by name.
-        clip_count: usable clips of the whole set; 0 where there is no fixed number.
-        counts: training and test clips of the whole set by protocol.
-    """
-
-    name: str
-    title: str
-    layout: str
-    classes: tuple[str, ...]
-    protocols: Mapping[str, Protocol]
-    clip_count: int
-    counts: Mapping[str, tuple[int, int]]
-
-    def check(self, clip: ClipName) -> None:
-        """Check that a clip belongs to this data set.
-
-        Raises:
-            ClipError: it does not; says why.
-        """
-        if self.name in ntu.PROTOCOLS:
-            ntu.check_name(clip, self.name)
-        elif not 1 <= clip.action <= len(self.classes):
-            expected = f"action 1 to {len(self.classes)}"
-            raise ClipError(f"{clip}: not a clip of {self.name}: expected {expected}, found {clip.action}")
-
-    def is_missing(self, name: str) -> bool:
-        """Whether the data set's authors list the clip as missing or incomplete."""
-        return self.name in ntu.PROTOCOLS and name in ntu.missing()
+from action_indrnn.data_prep import made, ntu, padded, pyskl
+from action_indrnn.data_prep.data_set import DataSet
+from action_indrnn.data_prep.florence3d import FLORENCE3D
+from action_indrnn.data_prep.msr_action3d import MSR_ACTION3D
+from action_indrnn.data_prep.sbu import SBU
+from action_indrnn.data_prep.utkinect import UTKINECT
 
 
 def _ntu(name: str, title: str, classes: int) -> DataSet:
@@ -67,16 +31,29 @@ DATA_SETS = {
             clip_count=0,
             counts={},
         ),
+        SBU,
+        MSR_ACTION3D,
+        UTKINECT,
+        FLORENCE3D,
     )
 }
 
 
-def find(name: str) -> DataSet:
-    """The data set of that name.
+FORMATS: Mapping[str, Callable[[Sequence[Path]], DataSet]] = {
+    "pyskl": pyskl.data_set,
+    "ctr-gcn-npz": padded.ctr_gcn,
+    "stgcn-npy": padded.st_gcn,
+}
+
+
+def find(name: str, raw: Sequence[Path] = ()) -> DataSet:
+    """The data set of that name, or the one that files of a format of that name hold.
 
     Raises:
-        ValueError: there is none; names those there are.
+        ValueError: there is none; names those there are, or says what is wrong with the files.
     """
+    if name in FORMATS:
+        return FORMATS[name](raw)
     if name not in DATA_SETS:
-        raise ValueError(f"expected a data set out of {list(DATA_SETS)}, found '{name}'")
+        raise ValueError(f"expected a data set out of {[*DATA_SETS, *FORMATS]}, found '{name}'")
     return DATA_SETS[name]

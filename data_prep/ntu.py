@@ -12,6 +12,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from action_indrnn.data_prep.clip import ClipError
+from action_indrnn.data_prep.protocols import TRAIN, Protocol
 
 _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})", re.ASCII)
 _SETUPS_60 = range(1, 18)
@@ -35,18 +36,6 @@ COUNTS = {  # train, test
     ("ntu120", "xsub"): (63_026, 50_919),
     ("ntu120", "xset"): (54_468, 59_477),
 }
-
-
-class Protocol(NamedTuple):
-    """A division of clips into training and test.
-
-    Attributes:
-        column: the column of the index that decides, such as `subject`.
-        train: its values that train; all others test.
-    """
-
-    column: str
-    train: tuple[int, ...]
 
 
 PROTOCOLS = {
@@ -78,6 +67,11 @@ def parse_name(name: str) -> ClipName:
     if match is None:
         raise ClipError(f"{name}: expected a clip name like S001C001P001R001A001, found '{name}'")
     return ClipName(*map(int, match.groups()))
+
+
+def is_name(name: str) -> bool:
+    """Whether this is a clip's name."""
+    return _NAME.fullmatch(name) is not None
 
 
 def check_name(clip: ClipName, dataset: str) -> None:
@@ -136,7 +130,7 @@ def split(names: Iterable[str], dataset: str, protocol: str) -> tuple[list[str],
         raise ValueError(
             f"{dataset}: expected a protocol out of {list(PROTOCOLS[dataset])}, found '{protocol}'"
         )
-    column, trains = PROTOCOLS[dataset][protocol]
+    rule = PROTOCOLS[dataset][protocol]
     train: list[str] = []
     test: list[str] = []
     for name in names:
@@ -147,5 +141,6 @@ def split(names: Iterable[str], dataset: str, protocol: str) -> tuple[list[str],
             check_name(clip, dataset)
         except ClipError:
             continue
-        (train if getattr(clip, column) in trains else test).append(name)
+        role = rule.role(getattr(clip, rule.column), clip.action - 1)
+        (train if role == TRAIN else test).append(name)
     return train, test

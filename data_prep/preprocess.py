@@ -1,6 +1,7 @@
 """Raw recordings to a prepared set, in several processes, with bounded memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -9,12 +10,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from action_indrnn import __version__
-from action_indrnn.data_prep import archive, bodies, layout, ntu, pool, skeleton_file, sources
+from action_indrnn.data_prep import archive, bodies, layout, ntu, pool, recordings, sources
 from action_indrnn.data_prep.bodies import Dropped
-from action_indrnn.data_prep.catalogue import DataSet
-from action_indrnn.data_prep.clip import Clip, ClipError
+from action_indrnn.data_prep.clip import ClipError
+from action_indrnn.data_prep.data_set import DataSet, Left, Sample
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import View, normalize
+from action_indrnn.data_prep.protocols import TEST, TRAIN
+from action_indrnn.data_prep.recordings import Outcome, Recipe, Skipped
 from action_indrnn.data_prep.sources import Source
 
 CHUNK = 25  # recordings a process takes at once
@@ -38,12 +41,7 @@ class Summary:
     counts: dict[str, tuple[int, int]]
 
 
-@dataclass(frozen=True)
-class _Skipped:
-    reason: str
-
-
-_Outcome = tuple[Clip, list[Dropped]] | _Skipped
+_Entry = tuple[Sample | Left, list[Dropped]]
 
 
 def preprocess(
@@ -52,6 +50,7 @@ def preprocess(
     out: Path,
     *,
     view: View = "camera",
+    recipe: Recipe = "tracks",
     workers: int = 0,
     overwrite: bool = False,
 ) -> Summary:
@@ -61,57 +60,93 @@ def preprocess(
 
     Args:
         data_set: says what the clips are called and mean.
-        raw: `.skeleton` files, folders, zip archives.
+        raw: files, folders, zip archives.
         out: the set's folder, new.
         view: see `normalize`.
+        recipe: see `recordings.choose`.
         workers: processes; 0 for one a core.
         overwrite: replace a prepared set at `out`, once the new one is whole.
 
     Raises:
-        ValueError: `raw` holds no usable clip, `out` is taken, or a whole data set has other counts than
-            published.
+        ValueError: `raw` holds no usable clip, `out` is taken, the recipe knows no such view or data, or a
+            whole data set has other counts than published.
     """
-    found = sources.find(raw)
+    if recipe == "ctr-gcn" and (view != "camera" or data_set.samples is not None):
+        raise ValueError("the recipe ctr-gcn: expected .skeleton recordings and the camera's view")
     joint_layout = layout.load(data_set.layout)
-    counts = dict.fromkeys(data_set.protocols, (0, 0))
+    counts = {name: [0, 0] for name in data_set.protocols}
     dropped_count = 0
-    with archive.Writer(out, (len(joint_layout.joints), 3), overwrite=overwrite) as writer:
-        wanted: list[Source] = []
-        seen: dict[str, Source] = {}
-        for source in found:
-            reason = _reason_to_skip(source, data_set, seen)
-            if reason:
-                writer.skip(source.name, str(source), reason)
-            else:
-                wanted.append(source)
-        outcomes = _outcomes(wanted, data_set, view, workers)
-        bar = tqdm(outcomes, total=len(wanted), desc="preprocess", unit=" clips", disable=None)
-        for source, outcome in zip(wanted, bar, strict=True):
-            if isinstance(outcome, _Skipped):
-                writer.skip(source.name, str(source), outcome.reason)
+    entries = (
+        _recordings(data_set, raw, view, recipe, workers)
+        if data_set.samples is None
+        else _samples(data_set, raw)
+    )
+    shape = (len(joint_layout.joints), 3)
+    first = ""
+    with archive.Writer(out, shape, data_set.columns, overwrite=overwrite) as writer, closing(entries):
+        for entry, dropped in entries:
+            if isinstance(entry, Left):
+                writer.skip(entry.name, entry.source, entry.reason)
+                first = first or entry.reason
                 continue
-            clip, dropped = outcome
-            name = ntu.parse_name(source.name)
-            numbers = name._asdict()
-            writer.add(clip, {**numbers, "label": name.action - 1}, dropped)
+            clip = entry.clip if data_set.samples is None else normalize(entry.clip, joint_layout, view)
+            writer.add(clip, entry.columns, dropped)
             dropped_count += len(dropped)
-            for protocol, (column, trains) in data_set.protocols.items():
-                train, test = counts[protocol]
-                is_train = numbers[column] in trains
-                counts[protocol] = (train + is_train, test + (not is_train))
+            for name, protocol in data_set.protocols.items():
+                role = protocol.role(int(entry.columns[protocol.column]), int(entry.columns["label"]))
+                counts[name][0] += role == TRAIN
+                counts[name][1] += role == TEST
         if not writer.clips:
-            table = f"; the first: {outcome.reason}" if wanted and isinstance(outcome, _Skipped) else ""
+            told = f"; the first: {first}" if first else ""
             raise ValueError(
-                f"expected recordings of {data_set.name}, found none usable in {len(found)}{table}"
+                f"expected recordings of {data_set.name}, found none usable in {writer.skipped}{told}"
             )
         whole = writer.clips == data_set.clip_count
-        if whole and counts != data_set.counts:
+        divided = {name: (train, test) for name, (train, test) in counts.items()}
+        if whole and divided != data_set.counts:
             raise ValueError(
-                f"{data_set.name}: expected the published counts {data_set.counts}, found {counts}"
+                f"{data_set.name}: expected the published counts {data_set.counts}, found {divided}"
             )
-        summary = Summary(writer.clips, writer.skipped, dropped_count, whole, counts)
-        writer.finish(_meta(data_set, joint_layout, view, summary, writer.rows))
+        summary = Summary(writer.clips, writer.skipped, dropped_count, whole, divided)
+        writer.finish(_meta(data_set, joint_layout, {"view": view, "recipe": recipe}, summary, writer.rows))
     return summary
+
+
+def _samples(data_set: DataSet, raw: Sequence[Path]) -> Generator[_Entry]:
+    """The clips of a data set that has a reader of its own."""
+    assert data_set.samples is not None
+    seen: set[str] = set()
+    for entry in tqdm(data_set.samples(raw), desc="preprocess", unit=" clips", disable=None):
+        if isinstance(entry, Sample) and entry.clip.name in seen:
+            name = entry.clip.name
+            yield Left(name, name, f"{name}: expected each clip once, found it again"), []
+            continue
+        if isinstance(entry, Sample):
+            seen.add(entry.clip.name)
+        yield entry, []
+
+
+def _recordings(
+    data_set: DataSet, raw: Sequence[Path], view: View, recipe: Recipe, workers: int
+) -> Generator[_Entry]:
+    """The clips of `.skeleton` recordings, normalised; first what is left out unread."""
+    wanted: list[Source] = []
+    seen: dict[str, Source] = {}
+    for source in sources.find(raw):
+        reason = _reason_to_skip(source, data_set, seen)
+        if reason:
+            yield Left(source.name, str(source), reason), []
+        else:
+            wanted.append(source)
+    outcomes = _outcomes(wanted, data_set, view, recipe, workers)
+    bar = tqdm(outcomes, total=len(wanted), desc="preprocess", unit=" clips", disable=None)
+    for source, outcome in zip(wanted, bar, strict=True):
+        if isinstance(outcome, Skipped):
+            yield Left(source.name, str(source), outcome.reason), []
+            continue
+        clip, dropped = outcome
+        name = ntu.parse_name(source.name)
+        yield Sample(clip, {**name._asdict(), "label": name.action - 1}), dropped
 
 
 def _reason_to_skip(source: Source, data_set: DataSet, seen: dict[str, Source]) -> str:
@@ -129,14 +164,14 @@ def _reason_to_skip(source: Source, data_set: DataSet, seen: dict[str, Source]) 
 
 
 def _meta(
-    data_set: DataSet, joint_layout: Layout, view: View, summary: Summary, rows: int
+    data_set: DataSet, joint_layout: Layout, options: Mapping[str, str], summary: Summary, rows: int
 ) -> dict[str, object]:
     return {
         "program": f"action-indrnn {__version__}",
         "dataset": data_set.name,
         "title": data_set.title,
         "classes": list(data_set.classes),
-        "preprocessing": {"view": view, "most_actors": bodies.MOST_ACTORS},
+        "preprocessing": {**options, "most_actors": bodies.MOST_ACTORS},
         "counts": {
             "clips": summary.clips,
             "rows": rows,
@@ -146,35 +181,18 @@ def _meta(
             "whole": summary.whole,
         },
         "protocols": {
-            name: {
-                "column": protocol.column,
-                "train": list(protocol.train),
-                "clips": list(summary.counts[name]),
-            }
+            name: {**protocol.table(), "clips": list(summary.counts[name])}
             for name, protocol in data_set.protocols.items()
         },
         "layout": joint_layout.table(),
     }
 
 
-def _outcomes(wanted: list[Source], data_set: DataSet, view: View, workers: int) -> Iterator[_Outcome]:
+def _outcomes(
+    wanted: list[Source], data_set: DataSet, view: View, recipe: Recipe, workers: int
+) -> Iterator[Outcome]:
     """The outcome of each source, in order."""
     chunks = [wanted[at : at + CHUNK] for at in range(0, len(wanted), CHUNK)]
     processes = 1 if len(wanted) < POOL_FROM else min(workers or pool.cores(), len(chunks))
-    work = partial(_prepare_all, layout_name=data_set.layout, view=view)
+    work = partial(recordings.prepare, layout_name=data_set.layout, view=view, recipe=recipe)
     return chain.from_iterable(pool.ordered_map(work, chunks, processes))
-
-
-def _prepare_all(chunk: list[Source], layout_name: str, view: View) -> list[_Outcome]:
-    joint_layout = layout.load(layout_name)
-    outcomes: list[_Outcome] = []
-    for source in chunk:
-        try:
-            recording = skeleton_file.parse(source.read(), str(source))
-            clip, dropped = bodies.choose(recording, joint_layout)
-            outcomes.append((normalize(clip, joint_layout, view), dropped))
-        except ClipError as error:
-            outcomes.append(_Skipped(str(error)))
-        except OSError as error:
-            outcomes.append(_Skipped(f"{source}: cannot be read: {error.strerror or error}"))
-    return outcomes

@@ -1,12 +1,14 @@
 """Reads the `.skeleton` text format of NTU RGB+D.
 
 Format (shahroudy/NTURGB-D, Matlab/read_skeleton_file.m): the frame count; for each frame the body count; for
-each
-body a line of 10 fields that starts with the body id, the joint count, and a line of 12 fields for each
+each body a line of 10 fields that starts with the body id, the joint count, and a line of 12 fields for each
 joint: x y z (metres, camera space, y up, z away from the sensor), depth x y, colour x y (pixels), orientation
 w x y z, tracking state (0 not tracked, 1 inferred, 2 tracked).
 
 Body ids are about 2**56 and do not fit a float64: they are integers here, everywhere.
+
+The Python code here defines what is read. Where `skeleton_parser` has its compiled library, that reads texts
+in the usual shape, to the same bits.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,12 +20,12 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from action_indrnn.data_prep.clip import ClipError, Floats
+from action_indrnn.data_prep import skeleton_parser
+from action_indrnn.data_prep.clip import COORDINATE_LIMIT, ClipError, Floats
 
 JOINTS = 25
 BODY_FIELDS = 10
 JOINT_FIELDS = 12
-COORDINATE_LIMIT = 100.0  # metres; the sensor sees about 8, so anything beyond is another unit or damage
 FRAME_LIMIT = 100_000  # an hour; NTU's longest clip has 300
 LONGEST_INTEGER = 20  # digits of the largest uint64, which a body id is
 SIZE_LIMIT = 64 * 2**20  # bytes; the longest NTU clip with four bodies has about 3 MB
@@ -94,6 +96,21 @@ def parse(data: bytes, source: str) -> Recording:
     Raises:
         ClipError: truncated, damaged, not finite, not metres, or another format; names `source` and line.
     """
+    usual = skeleton_parser.parse(data)
+    return parse_any(data, source) if usual is None else _recording(usual, source)
+
+
+def _recording(blocks: skeleton_parser.Blocks, source: str) -> Recording:
+    """The recording of a text's blocks."""
+    tracks = {}
+    for body_id in dict.fromkeys(blocks.ids.tolist()):
+        own = blocks.ids == body_id
+        tracks[body_id] = Track(body_id, blocks.frames[own], blocks.joints[own], blocks.states[own])
+    return Recording(source, blocks.frame_count, tracks)
+
+
+def parse_any(data: bytes, source: str) -> Recording:
+    """The same as `parse`, always by the Python parser."""
     if not data.strip():
         raise ClipError(f"{source}:1: expected a frame count, found an empty file")
     lines = data.replace(b"\r\n", b"\n").rstrip().split(b"\n")

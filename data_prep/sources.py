@@ -1,7 +1,8 @@
-"""Finds `.skeleton` recordings in files, folders and zip archives, and reads them where they lie."""
+"""Finds recordings in files, folders and zip archives, and reads them where they lie."""
 
 import lzma
 import os
+import re
 import stat
 import zipfile
 import zlib
@@ -15,6 +16,7 @@ from action_indrnn.data_prep.clip import ClipError
 from action_indrnn.data_prep.skeleton_file import SIZE_LIMIT
 
 SUFFIX = ".skeleton"
+RECORDING = re.compile(r".*\.skeleton", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,19 @@ def _open(path: Path) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def find(paths: Iterable[str | Path]) -> list[Source]:
+def find(
+    paths: Iterable[str | Path], wanted: re.Pattern[str] = RECORDING, what: str = SUFFIX
+) -> list[Source]:
     """All recordings below the paths, sorted by name, then by place.
 
-    A path is a `.skeleton` file, a zip archive (members under any folder), or a folder, which is searched
+    A path is a recording's file, a zip archive (members under any folder), or a folder, which is searched
     through all its subfolders for both. What a folder holds but does not give, such as a damaged archive,
     is a source with a problem.
+
+    Args:
+        paths: where to look.
+        wanted: fits the whole path of a recording, with forward slashes.
+        what: what recordings are called in an error.
 
     Raises:
         ValueError: a path does not exist or holds no recording, a file is of neither kind or damaged.
@@ -87,31 +96,29 @@ def find(paths: Iterable[str | Path]) -> list[Source]:
     for given in paths:
         path = Path(given)
         if path.is_dir():
-            found = list(_in_folder(path))
+            found = list(_in_folder(path, wanted, what))
         elif not path.exists():
-            expected = f"a {SUFFIX} file, a folder or a zip archive"
+            expected = f"a {what} file, a folder or a zip archive"
             raise ValueError(f"{path}: expected {expected}, found nothing there")
-        elif path.suffix.lower() == SUFFIX:
+        elif wanted.fullmatch(path.as_posix()):
             found = [Source(path)]
         else:
-            found = _in_archive(path)
+            found = _in_archive(path, wanted, what)
         if not found:
-            raise ValueError(f"{path}: expected {SUFFIX} recordings, found none")
+            raise ValueError(f"{path}: expected {what} recordings, found none")
         sources.update(dict.fromkeys(found))
     return sorted(sources, key=lambda source: (source.name, str(source)))
 
 
-def _in_folder(folder: Path) -> Iterator[Source]:
+def _in_folder(folder: Path, wanted: re.Pattern[str], what: str) -> Iterator[Source]:
     failed: list[OSError] = []
     for parent, folders, files in os.walk(folder, onerror=failed.append):
-        for name in files + [name for name in folders if name.lower().endswith(SUFFIX)]:
-            path = Path(parent, name)
-            suffix = path.suffix.lower()
-            if suffix == SUFFIX:
+        for path in (Path(parent, name) for name in files + folders):
+            if wanted.fullmatch(path.as_posix()):
                 yield Source(path, problem=_problem(path))
-            elif suffix == ".zip":
+            elif path.suffix.lower() == ".zip" and path.name in files:
                 try:
-                    yield from _in_archive(path)
+                    yield from _in_archive(path, wanted, what)
                 except (ValueError, OSError) as error:
                     yield Source(path, problem=str(error).removeprefix(f"{path}: "))
     for unread in failed:
@@ -126,18 +133,14 @@ def _problem(path: Path) -> str:
         return f"cannot be read: {error.strerror}"
 
 
-def _in_archive(path: Path) -> list[Source]:
+def _in_archive(path: Path, wanted: re.Pattern[str], what: str) -> list[Source]:
     try:
         members = Counter(_open(path).namelist())
     except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected a {SUFFIX} file or a zip archive: {error}") from error
+        raise ValueError(f"{path}: expected a {what} file or a zip archive: {error}") from error
     return [
         Source(path, member, "" if count == 1 else f"expected the member once, found it {count} times")
         for member, count in members.items()
-        if _is_recording(member)
+        if wanted.fullmatch(member)
+        and not PurePosixPath(member).name.startswith("._")  # the twin that Mac archives hold of every file
     ]
-
-
-def _is_recording(member: str) -> bool:
-    twin = PurePosixPath(member).name.startswith("._")  # which Mac archives hold of every file
-    return member.lower().endswith(SUFFIX) and not twin

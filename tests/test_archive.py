@@ -30,7 +30,7 @@ def clips() -> list[Clip]:
 
 
 def write(out: Path, *, overwrite: bool = False) -> None:
-    with Writer(out, (25, 3), overwrite=overwrite) as writer:
+    with Writer(out, (25, 3), [*COLUMNS][1:], overwrite=overwrite) as writer:
         for clip in clips():
             writer.add(clip, COLUMNS, [Dropped(2**56 + 1, 5, "noise, with a comma")])
         writer.skip("bad", "raw/bad.skeleton", "bad.skeleton:3: expected, found 'x'")
@@ -70,7 +70,7 @@ def test_a_set_pickles_without_its_joints(tmp_path: Path) -> None:
 
 
 def test_an_error_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), Writer(tmp_path / "set", (25, 3)) as writer:
+    with pytest.raises(KeyboardInterrupt), Writer(tmp_path / "set", (25, 3), [*COLUMNS][1:]) as writer:
         writer.add(clips()[0], COLUMNS, [])
         raise KeyboardInterrupt
     assert names(tmp_path) == []
@@ -78,7 +78,7 @@ def test_an_error_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_wrong_joint_count_is_refused(tmp_path: Path) -> None:
     with (
-        Writer(tmp_path / "set", (20, 3)) as writer,
+        Writer(tmp_path / "set", (20, 3), [*COLUMNS][1:]) as writer,
         pytest.raises(ValueError, match=r"clip0: expected joints \(20, 3\)"),
     ):
         writer.add(clips()[0], COLUMNS, [])
@@ -93,7 +93,10 @@ def test_what_stands_there_is_kept(tmp_path: Path) -> None:
     (tmp_path / "photos" / "cat.png").touch()
     with pytest.raises(ValueError, match=r"to overwrite; the difference is cat\.png, "):
         write(tmp_path / "photos", overwrite=True)
-    with pytest.raises(KeyboardInterrupt), Writer(tmp_path / "set", (25, 3), overwrite=True) as writer:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Writer(tmp_path / "set", (25, 3), [*COLUMNS][1:], overwrite=True) as writer,
+    ):
         writer.add(clips()[0], COLUMNS, [])
         raise KeyboardInterrupt
     assert (tmp_path / "set" / "index.csv").read_bytes() == before
@@ -116,7 +119,7 @@ def test_overwrite_replaces_a_set(tmp_path: Path) -> None:
 def test_two_runs_do_not_replace_each_other(tmp_path: Path) -> None:
     with (
         pytest.raises(ValueError, match="found one that another run has made"),
-        Writer(tmp_path / "set", (25, 3)) as writer,
+        Writer(tmp_path / "set", (25, 3), [*COLUMNS][1:]) as writer,
     ):
         (tmp_path / "set").mkdir()
         (tmp_path / "set" / "theirs").touch()

@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 
 from action_indrnn import cli
-from action_indrnn.data_prep import archive
+from action_indrnn.data_prep import archive, benchmark
 from action_indrnn.data_prep.archive import PreparedSet
 
 from .test_original import plain_weights
@@ -209,3 +209,29 @@ def test_the_original_s_weights_are_imported(tmp_path: Path, made_raw: Path, mon
     assert len(capsys.readouterr().out.splitlines()) == 6
     assert call(monkeypatch, *command) == 1
     assert "expected a new file in a folder that exists" in capsys.readouterr().err
+
+
+def test_a_set_travels_to_another_format_and_back(
+    made_set: PreparedSet, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    file, back = tmp_path / "a.npz", tmp_path / "back"
+    words = ("export-data", made_set.path, file, "--format", "ctr-gcn-npz")
+    assert call(monkeypatch, *words) == 1
+    assert "ctr-gcn-npz: expected a --protocol, one of ['xsub', 'xview', 'xset']" in capsys.readouterr().err
+    assert call(monkeypatch, *words, "--protocol", "camera=1") == 0
+    assert f"{file}: 60 clips as ctr-gcn-npz" in capsys.readouterr().out
+    assert call(monkeypatch, "preprocess", "ctr-gcn-npz", file, back) == 0
+    assert "split         40 training, 20 test" in capsys.readouterr().out
+
+
+def test_the_recipe_of_the_scripts_is_refused_where_there_is_none(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
+    assert call(monkeypatch, "preprocess", "sbu", tmp_path, tmp_path / "set", "--recipe", "ctr-gcn") == 1
+    assert "the recipe ctr-gcn: expected .skeleton recordings" in capsys.readouterr().err
+
+
+def test_bench_data_prints_its_lines(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(benchmark, "run", lambda *numbers: [f"ran {numbers}"])
+    assert call(monkeypatch, "bench", "data", "--clips", 60, "--rounds", 1, "--seed", 3, "--workers", 1) == 0
+    assert capsys.readouterr().out == "ran (60, 1, 3, 1)\n"

@@ -11,13 +11,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("action_indrnn", "kernels", "data_prep", "configs")
+BUILT = ("_cpu.", "_skeleton.")  # how the names of compiled libraries begin
 
 
 def checkout(folder: Path) -> Path:
     """A copy of what is packaged, without anything built."""
     for name in FOLDERS:
         shutil.copytree(
-            ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "_cpu.*")
+            ROOT / name,
+            folder / name,
+            ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", *(f"{name}*" for name in BUILT)),
         )
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "cli.py"):
         shutil.copy(ROOT / name, folder / name)
@@ -50,10 +53,11 @@ def test_an_installation_owns_one_name(wheel: Path) -> None:
         f"action_indrnn/{'' if folder == 'action_indrnn' else folder + '/'}{path.name}"
         for folder in FOLDERS
         for path in (ROOT / folder).iterdir()
-        if path.is_file() and not path.name.startswith("_cpu.")
+        if path.is_file() and not path.name.startswith(BUILT)
     }
     assert expected <= set(names)
-    built = {"action_indrnn/kernels/_cpu.so"} if shutil.which("g++") else set()
+    libraries = {"action_indrnn/kernels/_cpu.so", "action_indrnn/data_prep/_skeleton.so"}
+    built = libraries if shutil.which("g++") else set()
     assert {name for name in names if name not in expected and ".dist-info/" not in name} == built
 
 
@@ -89,12 +93,15 @@ def test_without_a_compiler_it_installs_and_says_so(tmp_path: Path) -> None:
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
         "from action_indrnn import kernels\n"
         "assert kernels.__file__.startswith(sys.path[0])\n"
-        "print(kernels.backend())\n"
+        "from action_indrnn.data_prep import skeleton_parser\n"
+        "print(kernels.backend()); print(skeleton_parser.reason())\n"
     )
     found = subprocess.run(
         [sys.executable, "-I", "-c", program], check=True, cwd=tmp_path, capture_output=True, text=True
     )
-    assert found.stdout.startswith("chunked: the compiled CPU kernel was not built")
+    kernel, parser = found.stdout.splitlines()
+    assert kernel.startswith("chunked: the compiled CPU kernel was not built")
+    assert parser.startswith("Python parser: the compiled one was not built")
 
 
 def test_a_bare_checkout_runs(tmp_path: Path) -> None:

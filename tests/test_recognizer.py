@@ -13,10 +13,11 @@ from action_indrnn.recognizer import Recognizer
 from .test_training import tiny
 
 
-@pytest.fixture(scope="module", params=["camera", "first-frame"])
+@pytest.fixture(scope="module", params=["camera", "first-frame", "ctr-gcn"])
 def prepared(request, made_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
     out = tmp_path_factory.mktemp("prepared") / "set"
-    preprocess.preprocess(catalogue.find("made"), [made_raw], out, view=request.param)
+    options = {"recipe": "ctr-gcn"} if request.param == "ctr-gcn" else {"view": request.param}
+    preprocess.preprocess(catalogue.find("made"), [made_raw], out, **options)
     return archive.read(out)
 
 

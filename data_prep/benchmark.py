@@ -1,0 +1,214 @@
+"""How fast raw recordings become a prepared set, beside a plain reader, on made text of NTU RGB+D's size.
+
+Clip lengths and body counts follow NTU RGB+D 60; what the bodies do does not matter here. The parsers take
+turns, round after round, and their medians count.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from action_indrnn.data_prep import made, ntu, pool, skeleton_file, skeleton_parser
+from action_indrnn.data_prep.made import MadeClip
+from action_indrnn.data_prep.made_sensor import MadeBody
+
+SHORTEST, MEDIAN, LONGEST = 32, 67, 300  # frames of a clip in NTU RGB+D 60
+SPREAD = 0.4  # of the logarithm of the length; the mean is then 73 frames
+BODY_SHARES = {1: 0.7915, 2: 0.2012, 3: 0.0070, 4: 0.0003}  # clips with so many body ids, 56,578 in all
+_STEP = 0.02  # metres that a joint moves from frame to frame
+_PARSED = 60  # clips that the parsers take in a turn
+_FIRST_ID = 2**56
+
+Parse = Callable[[bytes], object]
+
+
+@dataclass(frozen=True)
+class ParserRow:
+    """A parser's speed on one core.
+
+    Attributes:
+        name: which.
+        speed: MB of text a second.
+        ratio: how often as fast as the plain reader.
+    """
+
+    name: str
+    speed: float
+    ratio: float
+
+
+@dataclass(frozen=True)
+class WalkRow:
+    """The whole way from a zip archive to a prepared set.
+
+    Attributes:
+        workers: processes.
+        seconds: wall time of the command, with starting Python and its processes.
+        processor_seconds: of all processes together; 0 where the system does not tell.
+        clips, megabytes: clips and MB of text a second.
+        main_memory, worker_memory: peak MB of the main process and of its largest process; 0 where the system
+            does not tell.
+    """
+
+    workers: int
+    seconds: float
+    processor_seconds: float
+    clips: float
+    megabytes: float
+    main_memory: float
+    worker_memory: float
+
+
+def names() -> Iterator[str]:
+    """All usable names of NTU RGB+D 60, as many as there could be."""
+    numbers = product(range(1, 18), (1, 2, 3), range(1, 41), (1, 2), range(1, 61))
+    every = (str(ntu.ClipName(*each)) for each in numbers)
+    return (name for name in every if name not in ntu.missing())
+
+
+def clip_text(name: str, seed: int) -> bytes:
+    """The text of a made recording."""
+    rng = np.random.default_rng([seed, *ntu.parse_name(name)])
+    frames = int(np.clip(np.exp(np.log(MEDIAN) + SPREAD * rng.standard_normal()), SHORTEST, LONGEST))
+    count = int(rng.choice(list(BODY_SHARES), p=list(BODY_SHARES.values())))
+    bodies = []
+    for body in range(count):
+        length = frames if body < 2 else int(rng.integers(5, frames))
+        stand = np.array([rng.uniform(-1, 1), 0.2, rng.uniform(2, 4)]) + rng.uniform(-0.8, 0.8, (25, 3)) * [
+            0.3,
+            1,
+            0.2,
+        ]
+        joints = stand + np.cumsum(_STEP * rng.standard_normal((length, 25, 3)), axis=0) / 5
+        states = np.where(rng.random((length, 25)) < 0.1, 1, 2).astype(np.uint8)
+        bodies.append(MadeBody(_FIRST_ID + 4 * body, np.arange(length), joints, states, None))
+    return made.to_text(MadeClip(name, frames, (), tuple(bodies)))
+
+
+def write_archive(path: Path, clips: int, seed: int) -> tuple[list[bytes], int]:
+    """Write a zip archive of made recordings; the first texts, and the bytes of all."""
+    some: list[bytes] = []
+    size = 0
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        some_names = islice(names(), clips)
+        for name in tqdm(some_names, total=clips, desc="make text", unit=" clips", disable=None, leave=False):
+            text = clip_text(name, seed)
+            archive.writestr(f"nturgb+d_skeletons/{name}.skeleton", text)
+            size += len(text)
+            if len(some) < _PARSED:
+                some.append(text)
+    return some, size
+
+
+def read_plainly(data: bytes) -> list[list[dict[str, Any]]]:
+    """The bodies of every frame, read line by line with every field through float, ids too."""
+    lines = iter(data.decode("ascii").splitlines())
+    frames = []
+    for _ in range(int(next(lines))):
+        bodies = []
+        for _ in range(int(next(lines))):
+            header = [float(field) for field in next(lines).split()]
+            joints = [[float(field) for field in next(lines).split()] for _ in range(int(next(lines)))]
+            bodies.append({"id": header[0], "joints": np.array(joints)[:, :3]})
+        frames.append(bodies)
+    return frames
+
+
+def parsers(texts: list[bytes], rounds: int) -> list[ParserRow]:
+    """The speed of every parser on one core, in processor time; the plain reader first."""
+    contenders: dict[str, Parse] = {
+        "plain reader, every field through float": read_plainly,
+        "Python parser": lambda text: skeleton_file.parse_any(text, "made"),
+    }
+    if skeleton_parser.reason() == "compiled parser":
+        contenders["compiled parser"] = lambda text: skeleton_file.parse(text, "made")
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, parse in contenders.items():
+            start = time.process_time()
+            for text in texts:
+                parse(text)
+            times[name].append(time.process_time() - start)
+    size = sum(map(len, texts)) / 1e6
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    plain = next(iter(medians.values()))
+    return [ParserRow(name, size / median, plain / median) for name, median in medians.items()]
+
+
+_RUN = """
+import json, sys, time
+start = time.perf_counter()
+from pathlib import Path
+from action_indrnn.data_prep import catalogue, preprocess
+
+if __name__ == "__main__":
+    raw, out, workers = sys.argv[1:]
+    preprocess.preprocess(catalogue.find("ntu60"), [Path(raw)], Path(out), workers=int(workers))
+    seconds, used = time.perf_counter() - start, [0, 0, 0]
+    if sys.platform != "win32":
+        import resource
+
+        unit = 1e6 if sys.platform == "darwin" else 1e3
+        usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        used = [sum(use.ru_utime + use.ru_stime for use in usage), *(use.ru_maxrss / unit for use in usage)]
+    print(json.dumps([seconds, *used]))
+"""
+
+
+def walk(archive: Path, out: Path, clips: int, size: int, workers: int) -> WalkRow:
+    """The time and memory of `preprocess` in a process of its own.
+
+    Raises:
+        OSError: it failed.
+    """
+    script = out.with_suffix(".py")
+    script.write_text(_RUN, encoding="utf-8")
+    command = [sys.executable, str(script), str(archive), str(out), str(workers)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OSError(f"preprocess failed: {done.stderr.strip().splitlines()[-1]}")
+    seconds, processor, main, worker = json.loads(done.stdout)
+    return WalkRow(workers, seconds, processor, clips / seconds, size / 1e6 / seconds, main, worker)
+
+
+def run(clips: int, rounds: int, seed: int, workers: int = 0) -> Iterator[str]:
+    """The lines of a report, each as soon as it is known; everything made is removed.
+
+    Args:
+        clips: recordings to make.
+        rounds: turns of every parser.
+        seed: of the recordings.
+        workers: the most processes to prepare with; 0 for one a core.
+    """
+    with tempfile.TemporaryDirectory(prefix="action-indrnn-bench-") as folder:
+        archive = Path(folder) / "raw.zip"
+        texts, size = write_archive(archive, clips, seed)
+        yield (
+            f"{clips:,} made recordings, seed {seed}: {size / 1e6:,.0f} MB of text, "
+            f"{archive.stat().st_size / 1e6:,.0f} MB in a zip archive"
+        )
+        yield f"\nparsers on one core, median of {rounds:<12}MB/s   as fast as the plain reader"
+        for row in parsers(texts, rounds):
+            yield f"  {row.name:<41}{row.speed:>7,.0f}   {row.ratio:.1f}"
+        head = "seconds  processor s  clips/s   MB/s   peak MB: main, each other"
+        yield f"\nzip archive to prepared set  {head}"
+        for count in sorted({1, workers or pool.cores()}):
+            way = walk(archive, Path(folder) / f"set{count}", clips, size, count)
+            processes = f"{count} process" + ("es" if count > 1 else "")
+            memory = f"{way.main_memory:.0f}" + (f", {way.worker_memory:.0f}" if count > 1 else "")
+            yield (
+                f"  {processes:<27}{way.seconds:>7.1f}{way.processor_seconds:>13.1f}{way.clips:>9,.0f}"
+                f"{way.megabytes:>7,.0f}   {memory}"
+            )

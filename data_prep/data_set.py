@@ -1,0 +1,85 @@
+"""What `preprocess` has to know of a data set, and what a source of clips gives it."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from action_indrnn.data_prep import ntu
+from action_indrnn.data_prep.clip import Clip, ClipError
+from action_indrnn.data_prep.ntu import ClipName
+from action_indrnn.data_prep.protocols import Protocol
+
+NTU_COLUMNS = ("setup", "camera", "subject", "replication")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A clip with what the index says of it.
+
+    Attributes:
+        clip: not yet normalised.
+        columns: `label` (0-based) and the data set's own columns.
+    """
+
+    clip: Clip
+    columns: Mapping[str, int | str]
+
+
+@dataclass(frozen=True)
+class Left:
+    """A recording that is left out.
+
+    Attributes:
+        name, source: as `skipped.csv` names them.
+        reason: one line.
+    """
+
+    name: str
+    source: str
+    reason: str
+
+
+Samples = Iterable[Sample | Left]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What a data set's clips are called, mean, and how they are divided.
+
+    Attributes:
+        name: as on the command line.
+        title: as in reports.
+        layout: its joint layout.
+        classes: class names by label; in an NTU name action A is label A - 1.
+        protocols: by name.
+        clip_count: usable clips of the whole set; 0 where there is no fixed number.
+        counts: training and test clips of the whole set by protocol.
+        columns: the index's own columns beside name and label.
+        samples: reads the clips of raw files; None for `.skeleton` recordings, which have NTU's names.
+    """
+
+    name: str
+    title: str
+    layout: str
+    classes: tuple[str, ...]
+    protocols: Mapping[str, Protocol] = field(default_factory=dict)
+    clip_count: int = 0
+    counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    columns: tuple[str, ...] = NTU_COLUMNS
+    samples: Callable[[Sequence[Path]], Samples] | None = None
+
+    def check(self, clip: ClipName) -> None:
+        """Check that a clip belongs to this data set.
+
+        Raises:
+            ClipError: it does not; says why.
+        """
+        if self.name in ntu.PROTOCOLS:
+            ntu.check_name(clip, self.name)
+        elif not 1 <= clip.action <= len(self.classes):
+            expected = f"action 1 to {len(self.classes)}"
+            raise ClipError(f"{clip}: not a clip of {self.name}: expected {expected}, found {clip.action}")
+
+    def is_missing(self, name: str) -> bool:
+        """Whether the data set's authors list the clip as missing or incomplete."""
+        return self.name in ntu.PROTOCOLS and name in ntu.missing()

@@ -1,0 +1,75 @@
+"""MSR Action3D (Li et al., CVPR Workshops 2010), real-world coordinates: 20 classes, 10 subjects, 20 joints.
+
+One text file a clip, `aAA_sSS_eEE_skeleton3D.txt`: action, subject, take; a line `x y z confidence` a joint,
+20 lines a frame. Of its 567 clips 557 are used (Wang et al., CVPR 2012); the other ten hold mostly broken
+frames. A frame of zeros is one in which nobody was seen. Confidences are not kept.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from action_indrnn.data_prep import sources, tables
+from action_indrnn.data_prep.clip import ClipError, from_joints
+from action_indrnn.data_prep.data_set import DataSet, Left, Sample
+from action_indrnn.data_prep.protocols import Protocol
+
+_FILE = re.compile(r"(?:.*/)?(a(\d\d)_s(\d\d)_e(\d\d))_skeleton3D\.txt", re.DOTALL)
+_JOINTS = 20
+_UNUSED = frozenset(
+    (
+        *("a02_s03_e02", "a04_s03_e01", "a07_s04_e01", "a13_s09_e01", "a13_s09_e02", "a13_s09_e03"),
+        *("a14_s03_e01", "a20_s07_e01", "a20_s07_e03", "a20_s10_e03"),
+    )
+)
+_TRAIN = (1, 3, 5, 7, 9)
+_SUBSETS = {  # actions
+    "as1": (2, 3, 5, 6, 10, 13, 18, 20),
+    "as2": (1, 4, 7, 8, 9, 11, 12, 14),
+    "as3": (6, 14, 15, 16, 17, 18, 19, 20),
+}
+
+
+def _samples(raw: Sequence[Path]) -> Iterator[Sample | Left]:
+    for source in sources.find(raw, _FILE, "_skeleton3D.txt"):
+        numbers = _FILE.fullmatch(source.member or source.path.as_posix())
+        assert numbers is not None  # that is how it was found
+        name = numbers[1]
+        action, subject, take = map(int, numbers.groups()[1:])
+        try:
+            if name in _UNUSED:
+                raise ClipError(f"{name}: on the list of clips that the published protocols leave out")
+            if not (1 <= action <= len(MSR_ACTION3D.classes) and 1 <= subject <= 10):
+                raise ClipError(f"{source}: expected action 1 to 20 and subject 1 to 10, found {name}")
+            table = tables.read(source, 4)
+            if len(table) % _JOINTS:
+                raise ClipError(f"{source}: expected {_JOINTS} lines a frame, found {len(table)} lines")
+            clip = from_joints(name, table[:, :3].reshape(1, -1, _JOINTS, 3), str(source))
+        except (ClipError, OSError) as error:
+            yield Left(name, str(source), str(error))
+            continue
+        yield Sample(clip, {"label": action - 1, "subject": subject, "replication": take})
+
+
+MSR_ACTION3D = DataSet(
+    name="msr-action3d",
+    title="MSR Action3D",
+    layout="msr20",
+    classes=(
+        *("high arm wave", "horizontal arm wave", "hammer", "hand catch", "forward punch", "high throw"),
+        *("draw x", "draw tick", "draw circle", "hand clap", "two-hand wave", "side boxing", "bend"),
+        *("forward kick", "side kick", "jogging", "tennis swing", "tennis serve", "golf swing"),
+        "pick up and throw",
+    ),
+    protocols={
+        "xsub": Protocol("subject", _TRAIN),
+        **{
+            name: Protocol("subject", _TRAIN, labels=tuple(action - 1 for action in actions))
+            for name, actions in _SUBSETS.items()
+        },
+    },
+    clip_count=557,
+    counts={"xsub": (284, 273), "as1": (114, 105), "as2": (116, 112), "as3": (111, 111)},
+    columns=("subject", "replication"),
+    samples=_samples,
+)

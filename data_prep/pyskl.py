@@ -1,0 +1,153 @@
+"""The pickles of pyskl and mmaction2: clips with names, labels and splits, ragged, in one file.
+
+    {"split": {"xsub_train": [names], "xsub_val": [names], ...},
+     "annotations": [{"frame_dir": name, "label": int, "total_frames": T, "keypoint": (M, T, V, C)}, ...]}
+
+Integers that all annotations have beside these become columns of the index; without any, NTU names are taken
+apart. Our own files also name the joint layout and the classes. 2D key points are refused: they have no
+depth.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from action_indrnn.data_prep import layout, ntu, safe_pickle
+from action_indrnn.data_prep.clip import ClipError, from_joints
+from action_indrnn.data_prep.data_set import NTU_COLUMNS, DataSet, Left, Sample
+from action_indrnn.data_prep.protocols import NEITHER, TEST, TRAIN, Protocol
+
+SPLIT = re.compile(r"(?:(?P<name>\w+)_)?(?P<part>train|val|test)")
+ANNOTATION = ("frame_dir", "label", "total_frames", "keypoint")
+MOST_CLASSES = 10_000
+_LAYOUT = "ntu25"
+
+
+def data_set(raw: Sequence[Path]) -> DataSet:
+    """The data set in a pickle.
+
+    Raises:
+        ValueError: not one file of this form; says what is wrong with it.
+    """
+    if len(raw) != 1:
+        raise ValueError(f"expected one pickle, found {len(raw)} paths")
+    path = raw[0]
+    content = safe_pickle.read(path)
+    if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
+        raise ClipError(f"{path}: expected a dictionary with 'split' and 'annotations'")
+    annotations = content["annotations"]
+    for number, annotation in enumerate(annotations):
+        lacking = [key for key in ANNOTATION if not isinstance(annotation, dict) or key not in annotation]
+        if lacking:
+            raise ClipError(f"{path}: annotation {number}: expected {', '.join(ANNOTATION)}; no {lacking[0]}")
+    roles = _roles(content.get("split"), path)
+    columns = _columns(annotations)
+    names = [str(annotation["frame_dir"]) for annotation in annotations]
+    if not columns and names and all(ntu.is_name(name) for name in names):
+        columns = NTU_COLUMNS
+    name = content.get("layout", _LAYOUT)
+    joint_layout = layout.load(str(name))
+
+    def samples(_raw: Sequence[Path]) -> Iterator[Sample | Left]:
+        for number, annotation in enumerate(annotations):
+            clip_name = str(annotation["frame_dir"])
+            source = f"{path}: annotation {number} ({clip_name})"
+            try:
+                yield _sample(annotation, source, len(joint_layout.joints), columns, roles)
+            except ClipError as error:
+                yield Left(clip_name, str(path), str(error))
+
+    return DataSet(
+        name="pyskl",
+        title=path.name,
+        layout=str(name),
+        classes=_classes(content.get("classes"), annotations, names, path),
+        protocols={split: Protocol(split, (TRAIN,), (TEST,)) for split in roles},
+        columns=(*columns, *roles),
+        samples=samples,
+    )
+
+
+def _columns(annotations: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The further integers that every annotation has."""
+    if not annotations:
+        return ()
+    return tuple(
+        key
+        for key in annotations[0]
+        if isinstance(key, str)
+        and key.isidentifier()
+        and key not in (*ANNOTATION, "name", "start", "bodies")
+        and all(isinstance(annotation.get(key), int) for annotation in annotations)
+    )
+
+
+def _roles(split: object, path: Path) -> dict[str, dict[str, int]]:
+    """The role of each clip by name, in every pair of lists for training and test."""
+    if split is None:
+        return {}
+    if not isinstance(split, dict):
+        raise ClipError(f"{path}: expected a dictionary 'split' of lists of names")
+    roles: dict[str, dict[str, int]] = {}
+    for key, names in split.items():
+        found = SPLIT.fullmatch(key) if isinstance(key, str) else None
+        if found is None or not isinstance(names, list):
+            raise ClipError(
+                f"{path}: split: expected lists as xsub_train and xsub_val, found {str(key)[:60]!r}"
+            )
+        own = roles.setdefault(found["name"] or "given", {})
+        own |= dict.fromkeys(map(str, names), TRAIN if found["part"] == "train" else TEST)
+    return roles
+
+
+def _classes(given: object, annotations: list[Any], names: list[str], path: Path) -> tuple[str, ...]:
+    labels = [annotation["label"] for annotation in annotations]
+    wrong = [label for label in labels if not isinstance(label, int) or not 0 <= label < MOST_CLASSES]
+    if wrong or not labels:
+        found = repr(wrong[0])[:40] if wrong else "none"
+        raise ClipError(f"{path}: expected labels from 0 to {MOST_CLASSES - 1}, found {found}")
+    if isinstance(given, list) and len(given) > max(labels):
+        return tuple(map(str, given))
+    return class_names(max(labels) + 1, names)
+
+
+def class_names(count: int, names: Sequence[str]) -> tuple[str, ...]:
+    """Names for classes that have none: NTU's where the clips have NTU's names, else numbers."""
+    if count <= len(ntu.actions()) and all(map(ntu.is_name, names)):
+        return ntu.actions()[: 60 if count <= 60 else 120]
+    return tuple(f"class {number}" for number in range(1, count + 1))
+
+
+def _sample(
+    annotation: Mapping[str, Any],
+    source: str,
+    joints: int,
+    columns: Sequence[str],
+    roles: Mapping[str, Mapping[str, int]],
+) -> Sample:
+    points = safe_pickle.array(annotation["keypoint"])
+    if points is None or points.ndim != 4 or not np.issubdtype(points.dtype, np.floating):
+        raise ClipError(f"{source}: expected key points (M, T, V, C) of floats, found none")
+    if points.shape[3] == 2:
+        raise ClipError(
+            f"{source}: expected 3D joints, found 2D key points, which have no depth: lift them first"
+        )
+    if points.shape[2:] != (joints, 3) or annotation["total_frames"] != points.shape[1]:
+        found = f"{points.shape} and {str(annotation['total_frames'])[:20]} frames"
+        raise ClipError(f"{source}: expected (M, T, {joints}, 3) and T frames, found {found}")
+    name = str(annotation["frame_dir"])
+    clip = from_joints(name, points.astype(np.float32), source)
+    numbers = (
+        ntu.parse_name(name)._asdict() if columns == NTU_COLUMNS and "setup" not in annotation else annotation
+    )
+    return Sample(
+        clip,
+        {
+            "label": int(annotation["label"]),
+            **{column: int(numbers[column]) for column in columns},
+            **{split: own.get(name, NEITHER) for split, own in roles.items()},
+        },
+    )

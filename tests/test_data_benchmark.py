@@ -1,0 +1,54 @@
+import re
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from action_indrnn.data_prep import benchmark, ntu, skeleton_file
+
+
+def test_the_plain_reader_reads_what_the_parsers_read() -> None:
+    name = "S001C001P003R001A007"
+    text = benchmark.clip_text(name, seed=0)
+    recording = skeleton_file.parse(text, name)
+    frames = benchmark.read_plainly(text)
+    assert len(frames) == recording.frame_count
+    for track in recording.values():
+        for frame, joints in zip(track.frames.tolist(), track.joints, strict=True):
+            plain = [body["joints"] for body in frames[frame] if body["id"] == float(track.body_id)]
+            assert any(np.array_equal(joints, body.astype(np.float32)) for body in plain)
+
+
+def test_made_recordings_have_the_lengths_and_bodies_of_the_data_set() -> None:
+    recordings = [
+        skeleton_file.parse(benchmark.clip_text(name, 0), "a") for name in islice(benchmark.names(), 90)
+    ]
+    lengths = [recording.frame_count for recording in recordings]
+    assert min(lengths) >= benchmark.SHORTEST
+    assert max(lengths) <= benchmark.LONGEST
+    assert abs(np.median(lengths) - benchmark.MEDIAN) < 10
+    assert 0.08 < np.mean([len(recording) > 1 for recording in recordings]) < 0.35
+    assert sum(benchmark.BODY_SHARES.values()) == pytest.approx(1)
+
+
+def test_every_name_is_usable_and_stands_once() -> None:
+    names = list(islice(benchmark.names(), 30_000))
+    assert len(set(names)) == len(names)
+    for name in names[::100]:
+        ntu.check_name(ntu.parse_name(name), "ntu60")
+    assert not ntu.missing() & set(names)
+
+
+def test_the_report_has_a_line_for_every_contender() -> None:
+    lines = list(benchmark.run(clips=3, rounds=1, seed=0, workers=1))
+    assert lines[0].startswith("3 made recordings, seed 0: ")
+    assert re.search(r"every field through float +\d+   1\.0$", lines[2])
+    assert re.search(r"Python parser +\d+   \d+\.\d$", lines[3])
+    assert re.search(r"^  1 process +\d+\.\d +\d+\.\d +\d+ +\d+   \d+$", lines[-1])
+
+
+def test_a_failing_run_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "raw.zip").write_bytes(b"")
+    with pytest.raises(OSError, match="preprocess failed: ValueError: "):
+        benchmark.walk(tmp_path / "raw.zip", tmp_path / "set", 1, 1, 1)

@@ -1,0 +1,261 @@
+"""Sets in other projects' formats, and back."""
+
+import pickle
+import shutil
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from action_indrnn.data_prep import archive, catalogue, exports, padded, preprocess, protocols
+from action_indrnn.data_prep.archive import PreparedSet
+from action_indrnn.data_prep.clip import ClipError
+
+from .test_small_sets import rows, write
+
+
+def imported(form: str, raw: Path, out: Path) -> PreparedSet:
+    preprocess.preprocess(catalogue.find(form, [raw]), [raw], out)
+    return archive.read(out)
+
+
+def roles(prepared: PreparedSet, name: str) -> dict[str, int]:
+    found = protocols.roles(prepared.index, prepared.meta["protocols"], name)
+    return dict(zip(prepared.index["name"], found.tolist(), strict=True))
+
+
+@pytest.fixture(scope="module")
+def exported(made_set: PreparedSet, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("exported")
+    paths = {"pyskl-pkl": folder / "a.pkl", "ctr-gcn-npz": folder / "a.npz", "stgcn-npy": folder / "a"}
+    for form, path in paths.items():
+        protocol = "" if form == "pyskl-pkl" else "xsub"
+        assert exports.write(made_set, path, form, protocol) == len(made_set.index)  # type: ignore[arg-type]
+    assert sorted(folder.iterdir()) == sorted(paths.values())
+    return paths
+
+
+def test_pyskl_and_back_loses_nothing(made_set: PreparedSet, exported: dict, tmp_path: Path) -> None:
+    back = imported("pyskl", exported["pyskl-pkl"], tmp_path / "set")
+    for name in ("joints.npy",):
+        assert (back.path / name).read_bytes() == (made_set.path / name).read_bytes()
+    columns = list(made_set.index.columns)
+    assert back.index[columns].equals(made_set.index)
+    assert (back.classes, back.meta["layout"]) == (made_set.classes, made_set.meta["layout"])
+    for name, rule in made_set.meta["protocols"].items():
+        assert roles(back, name) == roles(made_set, name)
+        assert back.meta["protocols"][name]["clips"] == rule["clips"]
+
+
+def test_the_pickle_is_what_pyskl_expects(made_set: PreparedSet, exported: dict) -> None:
+    content = pickle.loads(exported["pyskl-pkl"].read_bytes())
+    assert {"xsub_train", "xsub_val", "xview_train", "xview_val"} <= set(content["split"])
+    first = content["annotations"][0]
+    clip = made_set.clip(0)
+    assert (first["frame_dir"], first["total_frames"]) == (clip.name, clip.joints.shape[1])
+    np.testing.assert_array_equal(first["keypoint"], clip.joints)
+    first["keypoint"][0] = 0  # writable
+    assert b"_core" not in exported["pyskl-pkl"].read_bytes()
+
+
+def test_ctr_gcn_and_back_loses_only_names(made_set: PreparedSet, exported: dict, tmp_path: Path) -> None:
+    with np.load(exported["ctr-gcn-npz"]) as content:
+        assert content["x_train"].shape == (45, 300, 150)
+        assert content["y_test"].shape == (15, len(made_set.classes))
+        assert content["x_test"].dtype == np.float32
+        assert (content["y_train"].sum(axis=1) == 1).all()
+    back = imported("ctr-gcn-npz", exported["ctr-gcn-npz"], tmp_path / "set")
+    train = [name for name, role in roles(made_set, "xsub").items() if role == protocols.TRAIN]
+    train.sort(key=lambda name: int(name[9:12]))  # by subject
+    numbers = [made_set.index["name"].tolist().index(name) for name in train]
+    for place in (0, 7, 44):
+        ours, theirs = made_set.clip(numbers[place]), back.clip(place)
+        assert back.index["label"][place] == made_set.index["label"][numbers[place]]
+        for actor in range(len(theirs.joints)):
+            last = theirs.joints.shape[1]
+            np.testing.assert_array_equal(theirs.joints[actor], ours.joints[actor, :last])
+            assert not ours.present[:, last:].any()
+    assert back.meta["protocols"]["split"]["clips"] == [45, 15]
+    assert back.index["name"][45] == "test1"
+
+
+def test_st_gcn_and_back(made_set: PreparedSet, exported: dict, tmp_path: Path) -> None:
+    data = np.load(exported["stgcn-npy"] / "train_data_joint.npy")
+    assert data.shape == (45, 3, 300, 25, 2)
+    back = imported("stgcn-npy", exported["stgcn-npy"], tmp_path / "set")
+    for number, name in enumerate(back.index["name"]):
+        ours = made_set.clip(made_set.index["name"].tolist().index(name))
+        theirs = back.clip(number)
+        last = theirs.joints.shape[1]
+        np.testing.assert_array_equal(theirs.joints, ours.joints[: len(theirs.joints), :last])
+        assert not ours.present[:, last:].any()
+    assert back.index["subject"].tolist() == [int(name[9:12]) for name in back.index["name"]]
+    assert roles(back, "split") == roles(made_set, "xsub")
+
+
+def test_a_lone_actor_of_ntu120_s_recipe_gets_its_twin(made_set: PreparedSet, tmp_path: Path) -> None:
+    meta = {**made_set.meta, "dataset": "ntu120", "preprocessing": {"view": "camera", "recipe": "ctr-gcn"}}
+    exports.write(PreparedSet(made_set.path, made_set.index, meta), tmp_path / "a.npz", "ctr-gcn-npz", "xsub")
+    with np.load(tmp_path / "a.npz") as content:
+        joints = content["x_test"].reshape(15, 300, 2, 75)
+    alone = (made_set.index["bodies"] == 1)[
+        [name[9:12] == "003" for name in made_set.index["name"]]
+    ].to_numpy()
+    assert [bool((clip[:, 0] == clip[:, 1]).all()) for clip in joints] == alone.tolist()
+    assert 0 < alone.sum() < 15
+
+
+def test_other_joints_travel_by_pyskl_alone(tmp_path: Path) -> None:
+    table = np.column_stack([np.random.default_rng(0).uniform(-1, 1, (40, 3)), np.ones(40)])
+    names = [f"a{action:02}_s{subject:02}_e01_skeleton3D.txt" for action in (1, 2) for subject in (1, 2)]
+    raw = write(tmp_path / "raw", {name: rows(table) for name in names})
+    ours = imported("msr-action3d", raw, tmp_path / "set")
+    exports.write(ours, tmp_path / "a.pkl", "pyskl-pkl", "subject=2")
+    back = imported("pyskl", tmp_path / "a.pkl", tmp_path / "back")
+    assert back.meta["layout"] == ours.meta["layout"]
+    assert (back.path / "joints.npy").read_bytes() == (ours.path / "joints.npy").read_bytes()
+    assert list(roles(back, "subject_2").values()) == list(roles(ours, "subject=2").values())
+    with pytest.raises(ValueError, match="expected a set of 25 joints, found 20; pyskl-pkl takes any"):
+        exports.write(ours, tmp_path / "a.npz", "ctr-gcn-npz", "xsub")
+    with pytest.raises(ValueError, match="expected a --protocol, one of"):
+        exports.write(ours, tmp_path / "a", "stgcn-npy")
+    with pytest.raises(ValueError, match=r"a\.pkl: expected a new file"):
+        exports.write(ours, tmp_path / "a.pkl", "pyskl-pkl")
+
+
+def annotation(**changes: Any) -> dict[str, Any]:
+    points = np.random.default_rng(0).uniform(-1, 1, (1, 5, 25, 3)).astype(np.float16)
+    return {"frame_dir": "clip", "label": 1, "total_frames": 5, "keypoint": points, **changes}
+
+
+def pickled(tmp_path: Path, *annotations: Any, **more: Any) -> Path:
+    path = tmp_path / "a.pkl"
+    path.write_bytes(
+        pickle.dumps({"split": {"train": ["a"], "val": ["b"]}, "annotations": list(annotations), **more})
+    )
+    return path
+
+
+def test_a_foreign_pickle_of_float16_and_names_of_its_own(tmp_path: Path) -> None:
+    two = np.zeros((2, 7, 25, 3))
+    two[1, 3:] = 0.5
+    path = pickled(
+        tmp_path, annotation(frame_dir="a"), annotation(frame_dir="b", keypoint=two, total_frames=7)
+    )
+    back = imported("pyskl", path, tmp_path / "set")
+    assert back.index[["name", "bodies", "length"]].to_numpy().tolist() == [["a", 1, 5], ["b", 1, 7]]
+    assert back.clip(1).present.tolist() == [[False] * 3 + [True] * 4]  # who is never seen is left out
+    assert back.classes == ["class 1", "class 2"]
+    assert back.meta["protocols"]["given"]["clips"] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"keypoint": np.zeros((1, 5, 17, 2), np.float32)}, "found 2D key points, which have no depth"),
+        (
+            {"keypoint": np.ones((1, 5, 17, 3), np.float32)},
+            r"expected \(M, T, 25, 3\) and T frames, found \(1, 5, 17",
+        ),
+        ({"keypoint": np.zeros((1, 5, 25, 3))}, "expected a body, found none in 5 frames"),
+        ({"keypoint": np.full((1, 5, 25, 3), np.nan)}, "expected metres within"),
+        ({"keypoint": "text"}, r"expected key points \(M, T, V, C\) of floats"),
+        ({"total_frames": 6}, "and 6 frames"),
+        ({"label": -1}, "expected labels from 0 to 9999, found -1"),
+        ({"label": 10**9}, "expected labels from 0 to 9999"),
+    ],
+)
+def test_a_wrong_annotation_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        imported("pyskl", pickled(tmp_path, annotation(**changes)), tmp_path / "set")
+
+
+def test_pickles_of_other_things_are_named(tmp_path: Path) -> None:
+    (tmp_path / "b.pkl").write_bytes(pickle.dumps([1, 2]))
+    with pytest.raises(ValueError, match=r"b\.pkl: expected a dictionary with 'split' and 'annotations'"):
+        imported("pyskl", tmp_path / "b.pkl", tmp_path / "set")
+    with pytest.raises(
+        ValueError, match="annotation 0: expected frame_dir, label, total_frames, keypoint; no label"
+    ):
+        imported("pyskl", pickled(tmp_path, {"frame_dir": "a"}), tmp_path / "set")
+    with pytest.raises(ValueError, match="split: expected lists as xsub_train and xsub_val, found 'odd'"):
+        imported("pyskl", pickled(tmp_path, annotation(), split={"odd": []}), tmp_path / "set")
+    with pytest.raises(ValueError, match="expected one pickle, found 0 paths"):
+        catalogue.find("pyskl", [])
+
+
+def npz(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", method) as file:
+        for name, content in members.items():
+            file.writestr(f"{name}.npy", content)
+    return path
+
+
+def npy(array: np.ndarray, shape: tuple[int, ...] | None = None) -> bytes:
+    header = repr({"descr": array.dtype.str, "fortran_order": False, "shape": shape or array.shape}).encode()
+    return b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header + array.tobytes()
+
+
+GOOD = {
+    **{f"x_{part}": npy(np.ones((2, 4, 150), np.float32)) for part in ("train", "test")},
+    **{f"y_{part}": npy(np.eye(2, 3)) for part in ("train", "test")},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"x_train": npy(np.ones((2, 4, 75), np.float32))},
+            r"x_train: expected \(2, T, 150\), found \(2, 4, 75\)",
+        ),
+        ({"x_train": npy(np.ones((3, 4, 150), np.float32))}, r"expected \(2, T, 150\), found \(3, 4, 150\)"),
+        ({"x_train": npy(np.ones((1, 4, 150), np.float32), (2, 4, 150))}, "expected 2 items, found the end"),
+        (
+            {"x_train": npy(np.ones(5, np.float32), (2, 10**12, 150))},
+            "x_train: expected floats of 3 dimensions",
+        ),
+        ({"y_train": npy(np.ones((2, 3)))}, "y_train: clip 1: expected one 1 among zeros"),
+        ({"y_train": npy(np.eye(2, 3), (10**12, 3))}, "y_train: expected 1000000000000 items, found the end"),
+        ({"y_train": npy(np.ones(3), (1, 10**7))}, "expected floats of 2 dim"),
+        ({"y_test": npy(np.eye(2, 4))}, "expected as many classes in y_test as in y_train"),
+        ({"x_test": npy(np.zeros((2, 4), object).astype("S8"))}, "x_test: expected floats"),
+        ({"x_test": b"text"}, "x_test: expected an .npy array"),
+        ({"y_test": b"\x93NUMPY\1\0\x05\0(((((" + bytes(60)}, "y_test: expected an .npy array"),
+    ],
+)
+def test_a_wrong_npz_is_named(tmp_path: Path, changes: dict[str, bytes], message: str) -> None:
+    assert len(imported("ctr-gcn-npz", npz(tmp_path / "good.npz", GOOD), tmp_path / "good").index) == 4
+    with pytest.raises(ValueError, match=message), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        imported("ctr-gcn-npz", npz(tmp_path / "a.npz", {**GOOD, **changes}), tmp_path / "set")
+
+
+def test_bombs_and_damaged_archives_are_refused(tmp_path: Path) -> None:
+    zeros = {**GOOD, "x_train": npy(np.zeros((2000, 300, 150), np.float32)[:2])}
+    path = npz(tmp_path / "a.npz", zeros, zipfile.ZIP_DEFLATED)
+    with pytest.raises(ClipError, match="x_train: expected at most 200 times the packed size, found more"):
+        imported("ctr-gcn-npz", path, tmp_path / "set")
+    content = bytearray(npz(tmp_path / "b.npz", GOOD).read_bytes())
+    content[500] ^= 1
+    (tmp_path / "b.npz").write_bytes(bytes(content))
+    with pytest.raises(ClipError, match="cannot be read: Bad CRC-32"):
+        imported("ctr-gcn-npz", tmp_path / "b.npz", tmp_path / "set")
+    (tmp_path / "c.npz").write_bytes(b"PK")
+    with pytest.raises(ClipError, match="y_train: cannot be read"):
+        padded.ctr_gcn([tmp_path / "c.npz"])
+
+
+def test_wrong_st_gcn_folders_are_named(exported: dict, tmp_path: Path) -> None:
+    folder = shutil.copytree(exported["stgcn-npy"], tmp_path / "a")
+    np.save(folder / "val_data_joint.npy", np.zeros((15, 3, 10, 18, 2), np.float32))
+    with pytest.raises(ValueError, match=r"expected \(15, 3, T, 25, 1 or 2\), as many clips as names, found"):
+        imported("stgcn-npy", folder, tmp_path / "set")
+    (folder / "val_label.pkl").write_bytes(pickle.dumps((["a"], [1, 2])))
+    with pytest.raises(ValueError, match=r"val_label\.pkl: expected \(names, labels\)"):
+        padded.st_gcn([folder])
+    with pytest.raises(ValueError, match="expected one folder of train_data_joint"):
+        padded.st_gcn([folder / "val_label.pkl"])

@@ -1,0 +1,94 @@
+"""Files made to hurt: refused in a moment, with little memory."""
+
+import resource
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from action_indrnn.data_prep import catalogue, preprocess, skeleton_file, sources
+from action_indrnn.data_prep.clip import ClipError
+
+from .conftest import person, skeleton_text
+
+GOOD = skeleton_text([[(2**56, person())]] * 3)
+
+
+@pytest.fixture(autouse=True)
+def bounded() -> Iterator[None]:
+    """A test may take ten seconds of the processor, however slow, and 300 MB."""
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    yield
+    assert time.process_time() - start < 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000
+
+
+@pytest.mark.parametrize("count", [10**12, 10**18, 100_001])
+def test_a_frame_count_beyond_belief(count: int) -> None:
+    with pytest.raises(ClipError, match=r"a\.skeleton:1: expected a frame count up to 100000, found '10"):
+        skeleton_file.parse(GOOD.replace(b"3\n", f"{count}\n".encode(), 1), "a.skeleton")
+
+
+@pytest.mark.parametrize("line", [1, 2, 4])
+def test_a_body_or_joint_count_beyond_belief(line: int) -> None:
+    lines = GOOD.split(b"\n")
+    lines[line] = b"9" * 18
+    with pytest.raises(ClipError, match=r"^a\.skeleton:\d+: expected "):
+        skeleton_file.parse(b"\n".join(lines), "a.skeleton")
+
+
+@pytest.mark.parametrize(
+    ("data_set", "name"),
+    [
+        ("made", "S001C001P001R001A001.skeleton"),
+        ("sbu", "s01s02/01/001/skeleton_pos.txt"),
+        ("msr-action3d", "a01_s01_e01_skeleton3D.txt"),
+        ("florence3d", "skeletal_data.mat"),
+    ],
+)
+def test_a_file_of_ten_gigabytes_without_a_line_end(tmp_path: Path, data_set: str, name: str) -> None:
+    path = tmp_path / "raw" / name
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as file:
+        file.truncate(10 * 10**9)  # a hole: it takes no room on the disk
+    with pytest.raises(ValueError, match="expected at most 67108864 bytes, found 10000000000"):
+        preprocess.preprocess(catalogue.find(data_set), [tmp_path / "raw"], tmp_path / "set")
+
+
+def test_a_member_that_unpacks_to_more_than_a_clip_can_be(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("A.skeleton", "w", force_zip64=True) as member:
+            for _ in range(65):
+                member.write(bytes(2**20))
+        archive.writestr("B.skeleton", bytes(60 * 2**20))
+    first, second = sources.find([tmp_path / "a.zip"])
+    with pytest.raises(ClipError, match="expected at most 67108864 bytes, found 68157440"):
+        first.read()
+    with pytest.raises(ClipError, match="B:1: expected a frame count"):
+        skeleton_file.parse(second.read(), "B")
+
+
+def test_a_member_that_lies_about_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("A.skeleton", bytes(50 * 2**20))
+    size = (50 * 2**20).to_bytes(4, "little")
+    path.write_bytes(path.read_bytes().replace(size, (1000).to_bytes(4, "little")))
+    with pytest.raises(ClipError, match="damaged inside the archive"):
+        sources.find([path])[0].read()
+
+
+def test_members_that_point_elsewhere_write_nothing(tmp_path: Path) -> None:
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    path = tmp_path / "deep" / "er" / "a.zip"
+    names = ("../S001C001P001R001A001", "/tmp/S001C001P001R001A002", "..\\..\\S001C001P001R001A003")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(f"{name}.skeleton", GOOD)
+    before = sorted(tmp_path.rglob("*"))
+    summary = preprocess.preprocess(catalogue.find("made"), [path], tmp_path / "set")
+    assert (summary.clips, summary.skipped) == (2, 1)
+    made = [entry for entry in sorted(tmp_path.rglob("*")) if entry not in before]
+    assert all(entry.is_relative_to(tmp_path / "set") for entry in made)

@@ -1,0 +1,220 @@
+"""The readers of the small data sets, on made files; with the real archives at hand, on those too.
+
+The environment variable ACTION_INDRNN_DATA names a folder that holds sbu.zip, msr-action3d.zip, utkinect.zip
+and florence3d.zip; without it the tests of the archives are skipped.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.io import savemat
+
+from action_indrnn import dataset
+from action_indrnn.data_prep import archive, catalogue, layout, preprocess, protocols
+from action_indrnn.data_prep.data_set import Left, Sample
+
+from .test_sources import make_zip
+
+DATA = os.environ.get("ACTION_INDRNN_DATA", "")
+RNG = np.random.default_rng(0)
+
+
+def read(name: str, *raw: Path) -> tuple[list[Sample], list[Left]]:
+    samples = catalogue.find(name).samples
+    assert samples is not None
+    every = list(samples(raw))
+    return [one for one in every if isinstance(one, Sample)], [one for one in every if isinstance(one, Left)]
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(text.encode())
+    return folder
+
+
+def rows(table: np.ndarray, separator: str = " ", end: str = "\n") -> str:
+    return "".join(separator.join(f"{value:.9f}" for value in row) + end for row in table)
+
+
+def test_sbu(tmp_path: Path) -> None:
+    joints = RNG.uniform(-1.2, 1.2, (2, 5, 15, 3))  # metres
+    stored = joints.transpose(1, 0, 2, 3) * 1000
+    stored = np.stack(
+        [(1280 - stored[..., 0]) / 2560, (960 - stored[..., 1]) / 1920, stored[..., 2] * 7.8125 / 10000], -1
+    )
+    lines = rows(np.column_stack([np.arange(7, 12), stored.reshape(5, -1)]), ",", "\r\n")
+    raw = write(
+        tmp_path / "SBU",
+        {
+            "s02s03/08/001/skeleton_pos.txt": lines,
+            "s02s03/01/002/skeleton_pos.txt": lines.replace(",", ";"),
+            "s02s04/01/001/skeleton_pos.txt": lines,
+            "s02s03/09/001/skeleton_pos.txt": lines,
+            "s02s03/02/001/skeleton_pos.txt": "",
+            "s02s03/notes.txt": "",
+        },
+    )
+    (sample,), left = read("sbu", raw)
+    assert sample.clip.name == "s02s03_08_001"
+    np.testing.assert_allclose(sample.clip.joints, joints, atol=1e-5)
+    assert sample.columns == {"label": 7, "subject": 203, "replication": 1, "fold": 2}
+    reasons = {one.name: one.reason for one in left}
+    assert reasons["s02s03_01_002"].endswith("skeleton_pos.txt:1: expected 91 numbers, found 1")
+    assert "expected one of the 21 pairs and action 1 to 8" in reasons["s02s04_01_001"]
+    assert "expected one of the 21 pairs and action 1 to 8" in reasons["s02s03_09_001"]
+    assert reasons["s02s03_02_001"].endswith(":1: expected 91 numbers, found 1")
+
+
+def test_msr_action3d(tmp_path: Path) -> None:
+    joints = RNG.uniform(-1, 1, (4, 20, 3))
+    joints[2] = 0  # nobody
+    table = np.column_stack([joints.reshape(-1, 3), np.ones(80)])
+    good = rows(table)
+    raw = make_zip(
+        tmp_path / "a.zip",
+        {
+            "any/a13_s02_e03_skeleton3D.txt": good.encode(),
+            "any/a13_s09_e03_skeleton3D.txt": good.encode(),  # one of the ten
+            "any/a13_s03_e01_skeleton3D.txt": rows(table[:50]).encode(),
+            "any/a13_s03_e02_skeleton3D.txt": good.replace("1.000000000", "nan", 1).encode(),
+            "any/a13_s03_e03_skeleton3D.txt": rows(table * 0).encode(),
+            "any/a21_s03_e01_skeleton3D.txt": good.encode(),
+            "any/a13_s04_e01_skeleton3D.txt": rows(table * 1000).encode(),
+        },
+    )
+    (sample,), left = read("msr-action3d", raw)
+    assert sample.clip.name == "a13_s02_e03"
+    np.testing.assert_allclose(sample.clip.joints[0], joints, atol=1e-6)
+    assert sample.clip.present.tolist() == [[True, True, False, True]]
+    assert sample.columns == {"label": 12, "subject": 2, "replication": 3}
+    expected = {
+        "a13_s09_e03": "on the list of clips that the published protocols leave out",
+        "a13_s03_e01": "expected 20 lines a frame, found 50 lines",
+        "a13_s03_e02": "skeleton3D.txt:1: expected finite numbers",
+        "a13_s03_e03": "expected a body, found none in 4 frames",
+        "a21_s03_e01": "expected action 1 to 20",
+        "a13_s04_e01": "expected metres within +-100, found ",
+    }
+    for one in left:
+        assert expected.pop(one.name) in one.reason
+    assert not expected
+
+
+def test_utkinect(tmp_path: Path) -> None:
+    joints = RNG.uniform(-1, 1, (7, 20, 3))
+    index = [10, 12, 12, 16, 18, 30, 32]
+    raw = write(
+        tmp_path / "raw",
+        {
+            "joints/joints_s03_e02.txt": rows(np.column_stack([index, joints.reshape(7, -1)]), "  ", "  \n"),
+            "joints/joints_s04_e01.txt": "1 2 3\n",
+            "joints/actionLabel_modified.txt": (
+                "s03_e02\nwalk: 11 18\nsitDown: 30 32 \ncarry: NaN NaN\npush: 19 21\ns04_e01\nwalk: 1 2\n"
+            ),
+            "joints/actionLabel.txt": "not read",
+        },
+    )
+    (walk, sit), left = read("utkinect", raw)
+    assert (walk.clip.name, sit.clip.name) == ("s03_e02_walk", "s03_e02_sitDown")
+    np.testing.assert_allclose(walk.clip.joints[0], joints[[2, 3, 4]], atol=1e-6)  # the last of a repeat
+    np.testing.assert_allclose(sit.clip.joints[0], joints[[5, 6]], atol=1e-6)
+    assert sit.columns == {"label": 1, "subject": 3, "replication": 2}
+    reasons = {one.name: one.reason for one in left}
+    assert "the list gives no range" in reasons["s03_e02_carry"]
+    assert "from 19 to 21: expected a body, found none in 0 frames" in reasons["s03_e02_push"]
+    assert "joints_s04_e01.txt:1: expected 61 numbers, found 3" in reasons["s04_e01"]
+    (raw / "joints" / "actionLabel_modified.txt").write_text("s03_e02\nfly: 1 2\n")
+    with pytest.raises(ValueError, match=r"modified\.txt:2: expected a recording or 'action: first last'"):
+        read("utkinect", raw)
+    with pytest.raises(ValueError, match="expected one actionLabel_modified"):
+        read("utkinect", raw, write(tmp_path / "more", {"actionLabel_modified.txt": ""}))
+
+
+def test_florence3d(tmp_path: Path) -> None:
+    def cell(shape: tuple[int, ...], subject: int, action: int) -> dict[str, object]:
+        return {"original_skeletal_data": RNG.uniform(-1, 1, shape), "subject": subject, "action": action}
+
+    cells = np.empty((4, 1), object)
+    cells[:, 0] = [cell((3, 15, 6), 4, 9), cell((3, 14, 6), 4, 9), cell((3, 15, 6), 11, 1), {"subject": 1}]
+    savemat(tmp_path / "skeletal_data.mat", {"skeletal_data": cells})
+    (sample,), left = read("florence3d", tmp_path)
+    found = sample.clip.joints[0]
+    stored = cells[0, 0]["original_skeletal_data"]
+    np.testing.assert_allclose(
+        found[5, 2], stored[[0, 2, 1], 2, 5], atol=1e-6
+    )  # x, depth, up to x, up, depth
+    assert (sample.clip.name, found.shape) == ("clip001", (6, 15, 3))
+    assert sample.columns == {"label": 8, "subject": 4}
+    for one, message in zip(
+        left,
+        [
+            "expected joints (3, 15, T), found (3, 14, 6)",
+            "expected subject 1 to 10",
+            "expected original_skel",
+        ],
+        strict=True,
+    ):
+        assert message in one.reason
+
+
+def test_florence3d_of_other_content(tmp_path: Path) -> None:
+    (tmp_path / "skeletal_data.mat").write_bytes(b"no MATLAB file")
+    with pytest.raises(ValueError, match=r"skeletal_data\.mat: expected MATLAB's format"):
+        read("florence3d", tmp_path)
+    savemat(tmp_path / "skeletal_data.mat", {"other": 1})
+    with pytest.raises(ValueError, match="expected a cell array 'skeletal_data', found none"):
+        read("florence3d", tmp_path)
+
+
+def test_a_prepared_set_has_the_data_set_s_columns_and_protocols(tmp_path: Path) -> None:
+    table = np.column_stack([RNG.uniform(-1, 1, (40, 3)), np.ones(40)])
+    files = {
+        f"a{action:02}_s{subject:02}_e01_skeleton3D.txt": rows(table + 0.1 * subject)
+        for action in (1, 6)
+        for subject in range(1, 5)
+    }
+    raw = write(tmp_path / "raw", files)
+    write(raw / "again", {next(iter(files)): rows(table)})
+    summary = preprocess.preprocess(catalogue.find("msr-action3d"), [raw], tmp_path / "set")
+    assert (summary.clips, summary.skipped, summary.whole) == (8, 1, False)
+    assert summary.counts == {"xsub": (4, 4), "as1": (2, 2), "as2": (2, 2), "as3": (2, 2)}
+    prepared = archive.read(tmp_path / "set")
+    assert [*prepared.index.columns][4:] == ["label", "subject", "replication"]
+    reason = pd.read_csv(tmp_path / "set" / "skipped.csv")["reason"][0]
+    assert "expected each clip once, found it again" in reason
+    assert prepared.clip(0).joints.shape == (1, 2, 20, 3)
+    assert not prepared.clip(0).joints[0, 0, 3].any()  # the spine is the origin
+    split = dataset.split(prepared, "as1", validation="clips")
+    assert sorted(prepared.column("label")[np.concatenate([split.train, split.validation])]) == [5, 5]
+    assert len(split.test) == 2
+    with pytest.raises(ValueError, match="expected a column 'camera', found"):
+        prepared.column("camera")
+
+
+@pytest.mark.skipif(not DATA, reason="ACTION_INDRNN_DATA names no folder of archives")
+@pytest.mark.parametrize("name", ["sbu", "msr-action3d", "utkinect", "florence3d"])
+def test_the_archives_give_every_clip(name: str, tmp_path: Path) -> None:
+    data_set = catalogue.find(name)
+    summary = preprocess.preprocess(data_set, [Path(DATA) / f"{name}.zip"], tmp_path / "set")
+    assert summary.whole
+    assert summary.clips == {"sbu": 282, "msr-action3d": 557, "utkinect": 199, "florence3d": 215}[name]
+    assert summary.skipped == {"msr-action3d": 10, "utkinect": 1}.get(name, 0)
+    assert summary.counts == data_set.counts
+    prepared = archive.read(tmp_path / "set")
+    rows_seen = prepared.joints[~np.isnan(prepared.joints[:, 0, 0])]
+    assert (
+        len(rows_seen)
+        == {"sbu": 13_644, "msr-action3d": 21_825, "utkinect": 5_829, "florence3d": 4_016}[name]
+    )
+    joints = layout.load(data_set.layout)
+    left, right = np.array(joints.across).T
+    facing = (rows_seen[:, left, 0] < rows_seen[:, right, 0]).mean()
+    assert facing > (0.7 if name == "sbu" else 0.97)  # SBU's two people face each other
+    if name == "florence3d":
+        folds = protocols.expand(prepared.index, prepared.meta["protocols"], "subject=*")
+        sizes = [int((protocols.roles(prepared.index, {}, fold) == protocols.TEST).sum()) for fold in folds]
+        assert sizes == [29, 18, 21, 19, 20, 22, 19, 24, 20, 23]
