@@ -10,19 +10,18 @@ the end `model.safetensors` and `report.json` (the test split, measured once).
 import hashlib
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from action_indrnn import __version__, augment, checkpoint, dataset, evaluation, processes, schedule
+from action_indrnn import __version__, checkpoint, dataset, evaluation, processes, schedule
+from action_indrnn.batches import WEIGHTS, Batches, seed_torch
 from action_indrnn.checkpoint import Card, Measured
 from action_indrnn.config import Config
 from action_indrnn.data_prep.archive import PreparedSet
@@ -43,7 +42,6 @@ METRICS = (
     "validation_accuracy",
     "best",
 )
-_ORDER, _FRAMES, _DROPOUT, _WEIGHTS, _VARIATION = range(1, 6)  # what a number is for; 0 is the split's
 
 
 @dataclass
@@ -111,35 +109,15 @@ class Run:
         self.split: Split = dataset.split(
             prepared, protocol, validation=train.validation, share=train.validation_share, seed=train.seed
         )
-        self._check_batch()
         self.clips = Clips.of_set(prepared).near(torch.device(device), where)
         self.labels = prepared.column("label")
-        _seed_torch(train.seed, _WEIGHTS)
-        self.model: Classifier = build(settings.model, self.clips.features, len(prepared.classes)).to(device)
         self.device = torch.device(device)
+        self.batches = Batches(settings, self.clips, self.labels, self.split.train, self.device)
+        seed_torch(train.seed, WEIGHTS)
+        self.model: Classifier = build(settings.model, self.clips.features, len(prepared.classes)).to(device)
         self.learner = Learner(self.model, train)
         self.progress = Progress(Schedule(train.learning_rate))
         self.best = self.learner.snapshot()
-
-    @property
-    def batch(self) -> int:
-        """Clips of a step, of all processes and parts together."""
-        return min(self.settings.train.batch, len(self.split.train))
-
-    @property
-    def steps(self) -> int:
-        """Optimiser steps in an epoch; the clips beyond the last full batch wait for another epoch."""
-        return len(self.split.train) // self.batch
-
-    def _check_batch(self) -> None:
-        accumulate, frames = self.settings.train.accumulate, self.settings.data.frames
-        if self.batch % (accumulate * processes.count()):
-            raise ValueError(
-                f"train.batch: expected a multiple of {accumulate} parts x {processes.count()} processes, "
-                f"found {self.batch}"
-            )
-        if self.batch // accumulate * frames < 2:
-            raise ValueError("train.batch x data.frames: batch normalisation expects at least 2, found 1")
 
     @property
     def finished(self) -> bool:
@@ -225,60 +203,39 @@ class Run:
 
     def _bar(self) -> "tqdm[Any]":
         bar = "{desc} |{bar}| step {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}]"
-        return tqdm(total=self.steps, unit=" steps", disable=None, bar_format=bar, leave=False)
+        return tqdm(total=self.batches.steps, unit=" steps", disable=None, bar_format=bar, leave=False)
 
     def _epoch(self, stop: threading.Event, bar: "tqdm[Any]") -> None:
         """Train from the current step to the epoch's end."""
-        progress, train, size = self.progress, self.settings.train, self.batch
-        order = np.random.default_rng([train.seed, _ORDER, progress.epoch]).permutation(self.split.train)
+        progress, steps = self.progress, self.batches.steps
+        batches = self.batches.of(progress.epoch)
         # This process's own sums, on the device until someone asks; the first one's hold what was before.
         before = [progress.loss, progress.correct] if processes.is_first() else [0, 0]
         sums = torch.tensor(before, dtype=torch.float64, device=self.device)
         last: Tensor | None = None
         self.model.train()
-        bar.reset(self.steps)
+        bar.reset(steps)
         bar.update(progress.step)
-        for step in range(progress.step, self.steps):
+        for step in range(progress.step, steps):
             if processes.any_says(stop.is_set()):
                 self._settle(sums, last)
                 self._save()
                 raise KeyboardInterrupt
-            found = self._step(order[step * size : (step + 1) * size], progress.epoch * self.steps + step)
+            found = self._step(batches[step], progress.epoch * steps + step)
             sums += found
             # One step late, so that a GPU has the next step to do while this process waits for a number.
             self._check_finite(last)
             last = found
             progress.step = step + 1
-            progress.clips += size
+            progress.clips += len(batches[step])
             bar.update()
         self._settle(sums, last)
 
     def _step(self, numbers: dataset.Integers, step: int) -> Tensor:
         """Learn from some clips; see `Learner.step`."""
-        train, data = self.settings.train, self.settings.data
-        # All processes draw the numbers of the whole batch, so its clips look the same however it is shared.
-        random = np.random.default_rng([train.seed, _FRAMES, step])
-        frames = dataset.draw_frames(data.frames, data.frames_deviation, random)
-        uniform = random.random((len(numbers), frames + 1))
-        varied = np.random.default_rng([train.seed, _VARIATION, step]).random((len(numbers), augment.NUMBERS))
-        _seed_torch(train.seed, _DROPOUT, step)
-        rate = schedule.rate(train, self.progress.schedule.learning_rate, step, self.steps)
-        return self.learner.step(self._parts(numbers, uniform, varied), rate)
-
-    def _parts(
-        self, numbers: dataset.Integers, uniform: NDArray[np.float64], varied: NDArray[np.float64]
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields this process's share of every part of a batch: x and labels."""
-        size, data = len(numbers) // self.settings.train.accumulate, self.settings.data
-        for part in range(self.settings.train.accumulate):
-            mine = processes.share(size, part * size)
-            x = self.clips.sample(numbers[mine], uniform.shape[1] - 1, uniform[mine]).to(
-                self.device, non_blocking=True
-            )
-            if data.rotation or data.scaling:
-                random = torch.from_numpy(varied[mine]).to(self.device, non_blocking=True)
-                x = augment.vary(x, random, data.rotation, data.scaling)
-            yield x, torch.from_numpy(self.labels[numbers[mine]]).to(self.device, non_blocking=True)
+        learning_rate = self.progress.schedule.learning_rate
+        rate = schedule.rate(self.settings.train, learning_rate, step, self.batches.steps)
+        return self.learner.step(self.batches.parts(numbers, step), rate)
 
     def _check_finite(self, found: Tensor | None) -> None:
         if found is not None and not math.isfinite(loss := found[0].item()):
@@ -310,8 +267,9 @@ class Run:
         accuracy = float((logits.argmax(axis=-1) == labels).mean())  # of single samplings, as published
         flat = torch.from_numpy(logits).flatten(0, 1)
         loss = float(F.cross_entropy(flat, torch.from_numpy(labels).repeat(len(logits))))
-        last = (progress.epoch + 1) * self.steps - 1
-        rate = schedule.rate(train, progress.schedule.learning_rate, last, self.steps)
+        steps = self.batches.steps
+        last = (progress.epoch + 1) * steps - 1
+        rate = schedule.rate(train, progress.schedule.learning_rate, last, steps)
         patience = train.patience if train.schedule == "steps" else math.inf
         verdict = progress.schedule.judge(
             progress.epoch + 1, accuracy, loss, patience, train.learning_rate_drop
@@ -393,10 +351,6 @@ class Run:
         if processes.is_first():
             self.folder.write_result(report, model, card)
         return Result(self.folder.model, report, self.progress.epoch, chosen.best_epoch, chosen.best_accuracy)
-
-
-def _seed_torch(*key: int) -> None:
-    torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
 
 
 def _fingerprint(prepared: PreparedSet) -> str:

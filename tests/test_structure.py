@@ -18,7 +18,7 @@ FLOORS = [
     {"cli_task"},
     {"demo", "bench_tables", "bench_train"},
     {"training", "recognizer", "bench", "original", "task_adding", "task_mnist", "task_ptb"},
-    {"run_folder", "optimisation", "task_fit", "task_language"},
+    {"run_folder", "optimisation", "batches", "task_fit", "task_language"},
     {"evaluation", "checkpoint"},
     {"dataset", "augment", "models", "schedule", "interrupt", "task_config"},
     {"classifier", "published"},

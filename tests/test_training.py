@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from action_indrnn import augment, checkpoint, config, evaluation, schedule, training
+from action_indrnn import checkpoint, config, evaluation, schedule, training
 from action_indrnn.config import Config
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.layers import IndRNN
@@ -202,11 +202,6 @@ def test_another_number_of_threads_is_another_run(made_set: PreparedSet, tmp_pat
         Run(tiny(), made_set, "xsub", tmp_path / "run").resume()
 
 
-def test_a_batch_without_variance_is_refused(made_set: PreparedSet, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"train\.batch x data\.frames: .* at least 2, found 1"):
-        Run(tiny("train.batch=1", "data.frames=1"), made_set, "xsub", tmp_path / "run")
-
-
 def test_a_loss_that_explodes_is_an_error(made_set: PreparedSet, tmp_path: Path, monkeypatch) -> None:
     a_run = Run(tiny(), made_set, "xsub", tmp_path / "run")
     a_run.start()
@@ -224,7 +219,7 @@ def test_a_penalty_draws_recurrent_weights_back(made_set: PreparedSet, tmp_path:
         layer.u.data.fill_(layer.bound + 0.1)
     a_run.start()
     a_run._epoch(threading.Event(), a_run._bar())
-    moved = 2e-3 * a_run.steps  # Adam's step is the learning rate where a gradient keeps its sign
+    moved = 2e-3 * a_run.batches.steps  # Adam's step is the learning rate where a gradient keeps its sign
     for layer in layers:
         torch.testing.assert_close(
             layer.u.detach(), torch.full((16,), layer.bound + 0.1 - moved), atol=1e-4, rtol=0
@@ -239,7 +234,7 @@ def test_the_number_of_frames_is_drawn_for_every_batch(made_set: PreparedSet, tm
     )
     a_run.start()
     a_run.train()
-    assert len(lengths) == 3 * a_run.steps
+    assert len(lengths) == 3 * a_run.batches.steps
     assert len(set(lengths)) > 3
     assert 5 <= min(lengths) < 20 < max(lengths) <= 40
 
@@ -271,26 +266,3 @@ def test_the_rate_of_every_step_is_the_schedule_s(made_set: PreparedSet, tmp_pat
     assert rates == [schedule.rate(train, train.learning_rate, number, 3) for number in range(9)]
     with pytest.raises(ValueError, match=r"expected train\.max_epochs 4, found 3"):
         Run(tiny(*more, "train.max_epochs=4"), made_set, "xsub", tmp_path / "run").resume()
-
-
-def test_parts_get_the_clips_of_the_batch_in_turn(made_set: PreparedSet, tmp_path: Path) -> None:
-    whole = Run(tiny(*VARIED), made_set, "xsub", tmp_path / "whole")
-    parts = Run(tiny("train.accumulate=4", *VARIED), made_set, "xsub", tmp_path / "parts")
-    random = np.random.default_rng(0)
-    batch = (whole.split.train[:8], random.random((8, 21)), random.random((8, 4)))
-    ((x, labels),) = whole._parts(*batch)
-    found = list(parts._parts(*batch))
-    assert [len(part) for _, part in found] == [2] * 4
-    torch.testing.assert_close(torch.cat([part for part, _ in found], dim=1), x)
-    ((plain, _),) = Run(tiny(), made_set, "xsub", tmp_path / "plain")._parts(*batch)
-    turned = augment.vary(plain, torch.from_numpy(batch[2]), 20, 0.1)
-    torch.testing.assert_close(x, turned)
-    assert (turned - plain).abs().max() > 0.01
-    assert torch.equal(torch.cat([part for _, part in found]), labels)
-
-
-def test_parts_too_small_for_a_variance_are_refused(made_set: PreparedSet, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="at least 2, found 1"):
-        Run(tiny("train.accumulate=8", "data.frames=1"), made_set, "xsub", tmp_path / "run")
-    with pytest.raises(ValueError, match="expected a multiple of 4 parts x 1 processes, found 30"):
-        Run(tiny("train.accumulate=4", "train.batch=64"), made_set, "xsub", tmp_path / "run")

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+import torch
+
+from action_indrnn import augment, config
+from action_indrnn.batches import Batches
+from action_indrnn.data_prep.archive import PreparedSet
+from action_indrnn.dataset import Clips
+
+VARIED = ("data.rotation=20", "data.scaling=0.1")
+
+
+def batches(prepared: PreparedSet, *overrides: str, clips: int = 30) -> Batches:
+    settings = config.load("residual", ("train.batch=8", *overrides))
+    numbers = np.arange(10, 10 + clips)
+    return Batches(settings, Clips.of_set(prepared), prepared.column("label"), numbers, torch.device("cpu"))
+
+
+def test_an_epoch_has_every_clip_at_most_once(made_set: PreparedSet) -> None:
+    some = batches(made_set)
+    assert (some.size, some.steps) == (8, 3)
+    first, second = some.of(0), some.of(1)
+    assert first.shape == (3, 8)
+    assert len(set(first.flatten())) == 24
+    assert set(first.flatten()) < set(range(10, 40))
+    assert (first != second).any()
+    np.testing.assert_array_equal(batches(made_set).of(1), second)
+    few = batches(made_set, clips=5)
+    assert (few.size, few.steps) == (5, 1)
+
+
+def test_parts_are_the_clips_of_the_batch_in_turn(made_set: PreparedSet) -> None:
+    whole = batches(made_set, *VARIED)
+    numbers = whole.of(0)[0]
+    ((x, labels),) = whole.parts(numbers, 3)
+    assert x.shape == (20, 8, 150)
+    np.testing.assert_array_equal(labels, made_set.column("label")[numbers])
+    found = list(batches(made_set, *VARIED, "train.accumulate=4").parts(numbers, 3))
+    assert [len(part) for _, part in found] == [2] * 4
+    torch.testing.assert_close(torch.cat([part for part, _ in found], dim=1), x)
+    assert torch.equal(torch.cat([part for _, part in found]), labels)
+
+
+def test_clips_are_varied_where_asked_for_and_differ_from_step_to_step(
+    made_set: PreparedSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = batches(made_set).of(0)[0]
+    ((plain, _),) = batches(made_set).parts(numbers, 3)
+    ((other, _),) = batches(made_set).parts(numbers, 4)
+    ((turned, _),) = batches(made_set, *VARIED).parts(numbers, 3)
+    assert (plain != other).any()
+    assert (turned - plain).abs().max() > 0.01
+    seen = {}
+    vary = augment.vary
+    monkeypatch.setattr(
+        augment, "vary", lambda x, uniform, *how: seen.update(x=x, how=how) or vary(x, uniform, *how)
+    )
+    ((again, _),) = batches(made_set, *VARIED).parts(numbers, 3)
+    assert torch.equal(again, turned)
+    assert torch.equal(seen["x"], plain)
+    assert seen["how"] == (20, 0.1)
+
+
+def test_torch_s_random_numbers_follow_from_the_step(made_set: PreparedSet) -> None:
+    some = batches(made_set)
+    drawn = []
+    for step in (3, 4, 3):
+        next(some.parts(some.of(0)[0], step))
+        drawn.append(torch.rand(1).item())
+    assert drawn[0] == drawn[2] != drawn[1]
+
+
+def test_batches_that_cannot_be_shared_are_refused(made_set: PreparedSet) -> None:
+    with pytest.raises(ValueError, match=r"train\.batch x data\.frames: .* at least 2, found 1"):
+        batches(made_set, "train.batch=1", "data.frames=1")
+    with pytest.raises(ValueError, match="at least 2, found 1"):
+        batches(made_set, "train.accumulate=8", "data.frames=1")
+    with pytest.raises(ValueError, match="expected a multiple of 4 parts x 1 processes, found 30"):
+        batches(made_set, "train.batch=64", "train.accumulate=4")
