@@ -97,8 +97,10 @@ def backward(
         _through(relu, torch.addcmul(g_t, u, a, out=a), h_t)
     slope = u.double().pow(length).expand(a.shape)
     if relu:
-        open_ = torch.stack([(h_t > 0) for h_t in steps[1]]).all(0)
-        slope = torch.where(open_, slope, 0.0)
+        least = steps[1][0].clone()
+        for h_t in steps[1][1:]:
+            torch.minimum(least, h_t, out=least)
+        slope = torch.where(least > 0, slope, 0.0)
     a, into, state = a.double(), torch.empty_like(slope), d.double()
     for k in order:
         into[k] = state
