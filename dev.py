@@ -105,9 +105,10 @@ def has(module: str) -> bool:
 
 def set_up() -> None:
     """Make `.venv` ready; the mark is written last, so a broken installation is done again."""
-    kernels = sorted(path for path in (ROOT / "kernels").iterdir() if path.suffix in (".cpp", ".h"))
+    folders = (ROOT / "kernels", ROOT / "data_prep")
+    sources = sorted(path for folder in folders for path in folder.iterdir() if path.suffix in (".cpp", ".h"))
     mark = hashlib.sha256(f"{ROOT} {sys.version}".encode())
-    for path in (ROOT / "pyproject.toml", ROOT / "constraints.txt", ROOT / "setup.py", *kernels):
+    for path in (ROOT / "pyproject.toml", ROOT / "constraints.txt", ROOT / "setup.py", *sources):
         mark.update(path.read_bytes())
     if READY.is_file() and READY.read_text() == mark.hexdigest() and works():
         return
