@@ -12,6 +12,7 @@ from action_indrnn.layers import IndRNN
 from action_indrnn.task_config import Adding, AddingNet
 from action_indrnn.task_fit import Score, Trainer
 
+TESTED = 1000  # sequences of the test at the end
 BASELINE = 1 / 6  # mean squared error of the answer 1: twice the variance of U(0, 1)
 
 
@@ -65,7 +66,7 @@ class AddingLSTM(nn.Module):
 
 
 def trainer(settings: Adding, device: str | torch.device = "cpu") -> Trainer:
-    """Returns what trains a fresh network on fresh sequences; its validations see the same ones."""
+    """Returns what trains a network on fresh sequences; all validations see the same ones, the test others."""
     data, train = settings.data, settings.train
     torch.manual_seed(train.seed)
     lstm = settings.model.kind == "lstm"
@@ -89,10 +90,15 @@ def trainer(settings: Adding, device: str | torch.device = "cpu") -> Trainer:
             length = min(2 * length, data.length)
             made.set_rate(made.schedule.learning_rate * data.grown_rate)
         errors.clear()
-        x, target = held_out
+        return measured(*held_out)
+
+    def measured(x: Tensor, target: Tensor) -> Score:
         parts = [model(part.to(device)).cpu() for part in torch.split(x, train.batch, dim=1)]
         error = F.mse_loss(torch.cat(parts), target).item()
         return Score(error, error)
 
-    made = Trainer(model, train, loss, validate, measure="mean squared error")
+    def test() -> Score:
+        return measured(*sequences(data.length, TESTED, torch.Generator().manual_seed(train.seed + 2)))
+
+    made = Trainer(model, train, loss, validate, measure="mean squared error", test=test)
     return made

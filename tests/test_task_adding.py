@@ -93,3 +93,17 @@ def test_a_seed_fixes_the_curve() -> None:
     assert all(map(math.isfinite, sum(first, ())))
     assert losses(3) == first
     assert losses(4) != first
+
+
+def test_the_test_is_on_sequences_of_its_own(monkeypatch) -> None:
+    drawn = []
+    whole = task_adding.sequences
+    monkeypatch.setattr(task_adding, "sequences", lambda *how: drawn.append(whole(*how)) or drawn[-1])
+    trainer = task_adding.trainer(small())
+    score = trainer.test()
+    (held_out, _), (x, target) = drawn
+    assert x.shape == (10, task_adding.TESTED, 2)
+    assert not torch.equal(held_out, x[:, : held_out.shape[1]])
+    with torch.no_grad():
+        expected = (trainer.model(x) - target).square().mean().item()
+    assert score.loss == pytest.approx(expected, rel=1e-5)
