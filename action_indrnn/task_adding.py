@@ -66,7 +66,7 @@ class AddingLSTM(nn.Module):
 
 
 def trainer(settings: Adding, device: str | torch.device = "cpu") -> Trainer:
-    """Returns what trains a network on fresh sequences; all validations see the same ones, the test others."""
+    """Returns what trains a network on fresh sequences; validations see the same, the test others."""
     data, train = settings.data, settings.train
     torch.manual_seed(train.seed)
     lstm = settings.model.kind == "lstm"
