@@ -150,7 +150,9 @@ def test_plain_autograd_reaches_every_parameter(kind: str, norm: str) -> None:
     F.cross_entropy(logits, torch.arange(8) % 3).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
-        assert parameter.grad.abs().sum() > 0 or "classifier.bias" in name, name
+        # A normalisation right behind a linear map takes its bias away again.
+        cancelled = "classifier.bias" in name or (norm == "before" and name.endswith("linear.bias"))
+        assert parameter.grad.abs().sum() > 0 or cancelled, name
 
 
 def trained(kind: str, dtype: torch.dtype) -> Classifier:
