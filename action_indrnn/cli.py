@@ -171,7 +171,7 @@ def train(
             split = run.split
             weights = sum(parameter.numel() for parameter in run.model.parameters())
             say(
-                f"{settings.model.kind} IndRNN, {weights:,} parameters, seed {seed}; clips: "
+                f"{settings.model.kind}, {weights:,} parameters, seed {seed}; clips: "
                 f"{len(split.train):,} training, {len(split.validation):,} validation ({split.held_out}), "
                 f"{len(split.test):,} test"
             )

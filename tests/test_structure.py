@@ -22,6 +22,7 @@ FLOORS = [
     {"evaluation", "checkpoint"},
     {"dataset", "augment", "models", "schedule", "interrupt", "task_config"},
     {"classifier", "published"},
+    {"gated"},
     {"layers", "config", "features"},
     {"processes", "options"},
     {"kernels", "data_prep", "configs"},
