@@ -195,7 +195,8 @@ class Train(Section):
         learning_rate_drop: factor of a drop.
         learning_rate_min: training ends when the learning rate falls below it.
         max_epochs: training ends after so many epochs; none, or the text "none", sets no limit.
-        validation: what is held out of the training split, whole subjects or random clips.
+        validation: what is held out of the training split to choose the epoch by, whole subjects or random
+            clips; with "none" all of it trains, and the last epoch's weights are taken.
         validation_share: share of the training split that is held out.
         validation_passes: random samplings of every clip in a validation.
         seed: of weights, held-out part, sampling and dropout.
@@ -220,7 +221,7 @@ class Train(Section):
     learning_rate_drop: Annotated[float, Field(gt=0, lt=1)] = 0.1
     learning_rate_min: Positive = 1e-6
     max_epochs: Annotated[Count | None, BeforeValidator(lambda v: None if v == "none" else v)] = None
-    validation: Literal["subjects", "clips"] = "subjects"
+    validation: Literal["subjects", "clips", "none"] = "subjects"
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.05
     validation_passes: Count = 5
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
@@ -236,6 +237,8 @@ class Train(Section):
     def _fits(self) -> "Train":
         if self.schedule == "cosine" and self.max_epochs is None:
             raise ValueError("schedule 'cosine' expects a number of max_epochs, found none")
+        if self.validation == "none" and self.schedule != "cosine":
+            raise ValueError(f"validation 'none' expects schedule 'cosine', found '{self.schedule}'")
         if self.schedule == "cosine" and self.learning_rate_min > self.learning_rate:
             raise ValueError(
                 f"schedule 'cosine' expects learning_rate_min <= learning_rate {self.learning_rate:g}, "

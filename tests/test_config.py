@@ -105,6 +105,7 @@ def test_overrides() -> None:
         ("train.accumulate=3", "override train: accumulate expects a divisor of batch 128, found 3"),
         ("train.accumulate=0", "override train.accumulate: expected an integer >= 1, found 0"),
         ("train.schedule=cosine", "train: schedule 'cosine' expects a number of max_epochs, found none"),
+        ("train.validation=none", "train: validation 'none' expects schedule 'cosine', found 'steps'"),
         ("train.schedule=linear", "expected one of 'steps', 'cosine', found 'linear'"),
         ("train.warm_up=-1", "expected an integer >= 0, found -1"),
         ("train.label_smoothing=1.0", "expected a number >= 0 and < 1, found 1.0"),

@@ -20,6 +20,7 @@ FLOORS = [
     {"training", "recognizer", "bench", "original", "task_adding", "task_mnist", "task_ptb"},
     {"run_folder", "optimisation", "batches", "task_fit", "task_language"},
     {"evaluation", "checkpoint"},
+    {"folds"},
     {"dataset", "augment", "models", "schedule", "interrupt", "task_config"},
     {"classifier", "published"},
     {"gated"},
