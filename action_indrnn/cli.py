@@ -424,6 +424,40 @@ def bench_train(
         benchmark.write_csv(csv_file, rows)
 
 
+@bench.command("accuracy")
+def bench_accuracy(
+    sets: Annotated[
+        list[str], typer.Argument(metavar="SET:PROTOCOL...", help="Prepared sets, as sbu:fold=* or ntu:xsub.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="OUT", help="Folder of all runs; finished ones are kept.")],
+    configs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--config",
+            metavar="NAME [KEY=VALUE...]",
+            help="A row, as 'plain model.pooling=both'; repeatable.",
+        ),
+    ] = None,
+    override: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting of every row.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of every fold, from train.seed on.")] = 5,
+    minutes: Annotated[
+        float, typer.Option(min=0, help="Begin no further run after so long; call again to go on.")
+    ] = float("inf"),
+    device: Device = "cpu",
+    threads: Threads = 1,
+) -> None:
+    """Train and test networks on data sets, every fold and seed; print a Markdown table of accuracies."""
+    from action_indrnn import bench_accuracy as benchmark
+
+    target = _device(device, threads)
+    settings = benchmark.load(configs or benchmark.BASELINES, override or ())
+    jobs = [benchmark.Job.of(words) for words in sets]
+    say = partial(print, file=sys.stderr, flush=True)
+    print(benchmark.as_markdown(benchmark.measure(settings, jobs, out, seeds, minutes, target, say), jobs))
+
+
 @bench.command("data")
 def bench_data(
     clips: Annotated[int, typer.Option(min=60, help="Recordings to make and prepare.")] = 1500,

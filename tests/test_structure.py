@@ -16,7 +16,7 @@ FLOORS = [
     {"__main__"},
     {"cli"},
     {"cli_task"},
-    {"demo", "bench_tables", "bench_train"},
+    {"demo", "bench_tables", "bench_train", "bench_accuracy"},
     {"training", "recognizer", "bench", "original", "task_adding", "task_mnist", "task_ptb"},
     {"run_folder", "optimisation", "batches", "task_fit", "task_language"},
     {"evaluation", "checkpoint"},
