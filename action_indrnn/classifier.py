@@ -5,20 +5,48 @@ Shapes: `T` frames, `B` clips in a batch, `F` features, `H` units, `K` classes; 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from action_indrnn.features import JointLineDistances, TimeDifference
+from action_indrnn.gated import GatedLayer
 from action_indrnn.layers import IndRNN, Linear, excess
 
 State = tuple[Tensor, ...]
 Recur = Callable[[nn.Module, Tensor], Tensor]  # runs a module with its state and keeps the state for later
+Pooling = Literal["last", "mean", "both"]
+
+
+class RunningMean(nn.Module):
+    """The mean over all steps so far.
+
+    Its state is that mean and, in the last place, the number of steps that it is of.
+
+    Args:
+        width: of a step.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.units = width + 1
+
+    def forward(self, x: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Returns the mean (B, width) over x (T, B, width) and what was before it, and the new state.
+
+        The precision is that of x, single at least: a count of steps in half precision would end at 2048.
+        """
+        mean = x.mean(dim=0, dtype=torch.promote_types(x.dtype, torch.float32))
+        steps = mean.new_full((len(mean), 1), len(x))
+        if before is not None:
+            steps = steps + before[:, -1:]
+            mean = before[:, :-1].lerp(mean, len(x) / steps)
+        return mean, torch.cat((mean, steps), dim=1)
 
 
 class Classifier(nn.Module, ABC):
-    """A network that answers from the last step.
+    """A network that answers after the last step.
 
     A subclass registers the modules that have a state in the order in which `body` runs them.
 
@@ -27,6 +55,8 @@ class Classifier(nn.Module, ABC):
         classes: K.
         width: of what `body` returns.
         geometry: whether `body` gets the joint-line distances in front of the joints.
+        time_difference: whether `body` gets the change of all that since the frame before beside it.
+        pooling: what is read of what `body` returns: the last step, the mean over the steps so far, or both.
 
     Attributes:
         bound_penalty: factor of the penalty on recurrent weights beyond their bound.
@@ -36,15 +66,28 @@ class Classifier(nn.Module, ABC):
 
     causal: ClassVar[bool] = True
 
-    def __init__(self, features: int, classes: int, width: int, *, geometry: bool = False) -> None:
+    def __init__(
+        self,
+        features: int,
+        classes: int,
+        width: int,
+        *,
+        geometry: bool = False,
+        time_difference: bool = False,
+        pooling: Pooling = "last",
+    ) -> None:
         super().__init__()
         self.features = features
         self.classes = classes
         self.reverse = False
         self.bound_penalty = 0.0
         self.front = JointLineDistances(features) if geometry else None
-        self.inputs = self.front.features if self.front else features
-        self.classifier: nn.Module = Linear(width, classes)
+        inputs = self.front.features if self.front else features
+        self.difference = TimeDifference(inputs) if time_difference else None
+        self.inputs = 2 * inputs if time_difference else inputs
+        self.reads_last = pooling != "mean"
+        self.mean = None if pooling == "last" else RunningMean(width)
+        self.classifier: nn.Module = Linear(2 * width if pooling == "both" else width, classes)
         nn.init.kaiming_normal_(self.classifier.weight)
 
     @abstractmethod
@@ -55,9 +98,16 @@ class Classifier(nn.Module, ABC):
         """Yields the IndRNN layers from the input to the output."""
         return (module for module in self.modules() if isinstance(module, IndRNN))
 
-    def memories(self) -> Iterator[IndRNN | TimeDifference]:
+    def memories(self) -> Iterator[IndRNN | GatedLayer | TimeDifference | RunningMean]:
         """Yields the modules that have a state, in the state's order."""
-        return (module for module in self.modules() if isinstance(module, IndRNN | TimeDifference))
+        yield from self._walks()
+        if self.mean is not None:
+            yield self.mean
+
+    def _walks(self) -> Iterator[IndRNN | GatedLayer | TimeDifference]:
+        """Yields the modules that go through time step by step."""
+        kinds = IndRNN | GatedLayer | TimeDifference
+        return (module for module in self.modules() if isinstance(module, kinds))
 
     def penalty(self) -> Tensor | float:
         """Returns what training adds to its loss for recurrent weights beyond their bound, a scalar."""
@@ -66,7 +116,7 @@ class Classifier(nn.Module, ABC):
     def turn(self) -> None:
         """Makes the network walk from the last frame to the first, where it then answers."""
         self.reverse = True
-        for module in self.memories():
+        for module in self._walks():
             module.reverse = True
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
@@ -93,8 +143,12 @@ class Classifier(nn.Module, ABC):
             after.append(h)
             return y  # type: ignore[no-any-return]
 
-        y = self.body(x if self.front is None else self.front(x), recur)
-        return self.classifier(y[0 if self.reverse else -1]), tuple(after)
+        x = x if self.front is None else self.front(x)
+        y = self.body(x if self.difference is None else recur(self.difference, x), recur)
+        read = [y[0 if self.reverse else -1]] if self.reads_last else []
+        if self.mean is not None:
+            read.append(recur(self.mean, y))
+        return self.classifier(read[0] if len(read) == 1 else torch.cat(read, dim=1)), tuple(after)
 
     def _check(self, state: State, batch: int) -> None:
         expected = [(batch, module.units) for module in self.memories()]

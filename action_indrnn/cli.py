@@ -1,5 +1,6 @@
 """The command line. Everything heavy is imported inside the commands, so that `--help` answers at once."""
 
+import math
 import sys
 from functools import partial
 from pathlib import Path
@@ -130,14 +131,20 @@ def train(
         str, typer.Argument(metavar="CONFIG", help="A shipped name (plain, residual, dense, ...) or a .toml.")
     ],
     prepared_set: SetFolder,
-    protocol: Annotated[str, typer.Option(help="xsub, xview or xset, as the set has them.")],
+    protocol: Annotated[
+        str,
+        typer.Option(help="One of the set's, a rule as fold=1, or with * all of its folds, as fold=*."),
+    ],
     out: Annotated[Path, typer.Option(metavar="RUN", help="The run's folder, new.")],
     override: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, as train.batch=64."),
     ] = None,
     seeds: Annotated[
-        int, typer.Option(min=1, help="Train with so many seeds, from train.seed on, each in RUN/seed-N.")
+        int,
+        typer.Option(
+            min=1, help="Train with so many seeds, from train.seed on, in RUN/seed-N or RUN/PROTOCOL/seed-N."
+        ),
     ] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     data: Annotated[
@@ -154,16 +161,14 @@ def train(
     settings = configuration.load(config, override or ())
     prepared = archive.read(prepared_set)
 
-    from action_indrnn import processes, training
+    from action_indrnn import folds, processes, training
 
-    results = []
+    results: dict[str, list[float]] = {}
     with processes.group(device) as own:
         target = _device(own, threads)
         say = partial(print, flush=True) if processes.is_first() else _say_nothing
-        for seed in range(settings.train.seed, settings.train.seed + seeds):
-            folder = out if seeds == 1 else out / f"seed-{seed}"
-            seeded = settings.model_copy(update={"train": settings.train.model_copy(update={"seed": seed})})
-            run = training.Run(seeded, prepared, protocol, folder, target, data)
+        for fold, seeded, folder in folds.runs(settings, prepared, protocol, seeds, out):
+            run = training.Run(seeded, prepared, fold, folder, target, data)
             if resume:
                 run.resume()
             else:
@@ -171,7 +176,7 @@ def train(
             split = run.split
             weights = sum(parameter.numel() for parameter in run.model.parameters())
             say(
-                f"{settings.model.kind} IndRNN, {weights:,} parameters, seed {seed}; clips: "
+                f"{settings.model.kind}, {weights:,} parameters, {fold}, seed {seeded.train.seed}; clips: "
                 f"{len(split.train):,} training, {len(split.validation):,} validation ({split.held_out}), "
                 f"{len(split.test):,} test"
             )
@@ -182,10 +187,10 @@ def train(
                 stopped = f"stopped in epoch {done.epoch + 1}, step {done.step}; go on with --resume"
                 say(stopped, file=sys.stderr)
                 raise typer.Exit(130) from None
-            results.append(result)
-            say(_result(result, protocol))
-        if seeds > 1:
-            say(_mean(results, protocol))
+            results.setdefault(fold, []).append(result.report.top(1))
+            say(_result(result, fold))
+        if len(results) > 1 or seeds > 1:
+            say(f"{protocol} test: top-1 {folds.summary(list(results.values()))}")
 
 
 def _say_nothing(*_: object, **__: object) -> None:
@@ -194,22 +199,16 @@ def _say_nothing(*_: object, **__: object) -> None:
 
 def _result(result: "Result", protocol: str) -> str:
     report = result.report
+    chosen = (
+        "the last"
+        if math.isnan(result.validation_accuracy)
+        else f"validation {result.validation_accuracy:.2%}"
+    )
     return (
-        f"{result.epochs} epochs, weights of epoch {result.best_epoch} "
-        f"(validation {result.validation_accuracy:.2%})\n"
+        f"{result.epochs} epochs, weights of epoch {result.best_epoch} ({chosen})\n"
         f"{protocol} test: top-1 {report.top(1):.2%}, top-5 {report.top(5):.2%}, "
         f"mean class {report.mean_class:.2%} ({len(report.labels):,} clips, {report.passes} passes)\n"
         f"model file  {result.model}"
-    )
-
-
-def _mean(results: "list[Result]", protocol: str) -> str:
-    import numpy as np
-
-    top1 = np.array([result.report.top(1) for result in results])
-    return (
-        f"{protocol} test: top-1 {top1.mean():.2%} +- {top1.std(ddof=1):.2%} "
-        f"(mean and standard deviation of {len(top1)} seeds)"
     )
 
 
@@ -423,6 +422,40 @@ def bench_train(
     print(benchmark.as_text(rows))
     if csv_file:
         benchmark.write_csv(csv_file, rows)
+
+
+@bench.command("accuracy")
+def bench_accuracy(
+    sets: Annotated[
+        list[str], typer.Argument(metavar="SET:PROTOCOL...", help="Prepared sets, as sbu:fold=* or ntu:xsub.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="OUT", help="Folder of all runs; finished ones are kept.")],
+    configs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--config",
+            metavar="NAME [KEY=VALUE...]",
+            help="A row, as 'plain model.pooling=both'; repeatable.",
+        ),
+    ] = None,
+    override: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting of every row.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of every fold, from train.seed on.")] = 5,
+    minutes: Annotated[
+        float, typer.Option(min=0, help="Begin no further run after so long; call again to go on.")
+    ] = float("inf"),
+    device: Device = "cpu",
+    threads: Threads = 1,
+) -> None:
+    """Train and test networks on data sets, every fold and seed; print a Markdown table of accuracies."""
+    from action_indrnn import bench_accuracy as benchmark
+
+    target = _device(device, threads)
+    settings = benchmark.load(configs or benchmark.BASELINES, override or ())
+    jobs = [benchmark.Job.of(words) for words in sets]
+    say = partial(print, file=sys.stderr, flush=True)
+    print(benchmark.as_markdown(benchmark.measure(settings, jobs, out, seeds, minutes, target, say), jobs))
 
 
 @bench.command("data")

@@ -29,8 +29,22 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class Recurrent(Section):
-    """What the networks share.
+class Network(Section):
+    """What all networks share.
+
+    Attributes:
+        pooling: what the classifier reads: the output at the "last" step, its "mean" over all steps so far,
+            or "both" beside each other.
+        bidirectional: whether a second network beside it walks every clip from its end; it sees whole clips
+            only.
+    """
+
+    pooling: Literal["last", "mean", "both"] = "last"
+    bidirectional: bool = False
+
+
+class Recurrent(Network):
+    """What the IndRNN networks share.
 
     Attributes:
         norm: batch normalisation after or before each recurrence.
@@ -41,8 +55,6 @@ class Recurrent(Section):
         bound: how u is held in that bound: clamped after every step of the optimiser, drawn back by a penalty
             on what exceeds it, or not at all.
         bound_penalty: factor of that penalty.
-        bidirectional: whether a second network beside it walks every clip from its end; it sees whole clips
-            only.
     """
 
     norm: Literal["after", "before"] = "after"
@@ -51,7 +63,6 @@ class Recurrent(Section):
     magnification: Annotated[float, Field(ge=1)] = 5.0
     bound: Literal["clamp", "penalty", "none"] = "clamp"
     bound_penalty: Positive = 1.0
-    bidirectional: bool = False
 
 
 class Layered(Recurrent):
@@ -59,9 +70,12 @@ class Layered(Recurrent):
 
     Attributes:
         geometry: whether the distances between joints and lines of joints are put in front of the joints.
+        time_difference: whether the input has its change since the frame before beside it; in a dense network
+            the output of every layer too (the paper's feature augmentation, FA).
     """
 
     geometry: bool = False
+    time_difference: bool = False
 
 
 class Plain(Layered):
@@ -86,13 +100,10 @@ class Dense(Layered):
     """Dense blocks, `blocks` has the number of layers of each; every layer adds `growth_rate` units.
 
     Attributes:
-        time_difference: whether the input and the output of every layer have their change since the frame
-            before beside them (the paper's feature augmentation, FA).
         dropout: of the units that a layer adds; the others belong to the part that they name.
     """
 
     kind: Literal["dense"] = "dense"
-    time_difference: bool = False
     growth_rate: Count = 48
     blocks: Annotated[tuple[Count, ...], Field(min_length=1, strict=False)] = (8, 6, 4)
     dropout: Probability = 0.5
@@ -118,12 +129,40 @@ class Convolutional(Recurrent):
     dropout: Probability = 0.3
 
 
-Model = Plain | Residual | Dense | Convolutional
+class Gated(Network):
+    """The baselines: a stack of `layers` LSTM or GRU layers of `units` units, each before its dropout.
+
+    Attributes:
+        geometry, time_difference: of the input, as for a plain network.
+    """
+
+    geometry: bool = False
+    time_difference: bool = False
+    units: Count = 512
+    layers: Count = 2
+    dropout: Probability = 0.4
+
+
+class LSTM(Gated):
+    """A stack of LSTM layers."""
+
+    kind: Literal["lstm"] = "lstm"
+
+
+class GRU(Gated):
+    """A stack of GRU layers."""
+
+    kind: Literal["gru"] = "gru"
+
+
+Model = Plain | Residual | Dense | Convolutional | LSTM | GRU
 MODELS: dict[str, type[Section]] = {
     "plain": Plain,
     "residual": Residual,
     "dense": Dense,
     "convolutional": Convolutional,
+    "lstm": LSTM,
+    "gru": GRU,
 }
 
 
@@ -156,7 +195,8 @@ class Train(Section):
         learning_rate_drop: factor of a drop.
         learning_rate_min: training ends when the learning rate falls below it.
         max_epochs: training ends after so many epochs; none, or the text "none", sets no limit.
-        validation: what is held out of the training split, whole subjects or random clips.
+        validation: what is held out of the training split to choose the epoch by, whole subjects or random
+            clips; with "none" all of it trains, and the last epoch's weights are taken.
         validation_share: share of the training split that is held out.
         validation_passes: random samplings of every clip in a validation.
         seed: of weights, held-out part, sampling and dropout.
@@ -181,7 +221,7 @@ class Train(Section):
     learning_rate_drop: Annotated[float, Field(gt=0, lt=1)] = 0.1
     learning_rate_min: Positive = 1e-6
     max_epochs: Annotated[Count | None, BeforeValidator(lambda v: None if v == "none" else v)] = None
-    validation: Literal["subjects", "clips"] = "subjects"
+    validation: Literal["subjects", "clips", "none"] = "subjects"
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.05
     validation_passes: Count = 5
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
@@ -197,6 +237,8 @@ class Train(Section):
     def _fits(self) -> "Train":
         if self.schedule == "cosine" and self.max_epochs is None:
             raise ValueError("schedule 'cosine' expects a number of max_epochs, found none")
+        if self.validation == "none" and self.schedule != "cosine":
+            raise ValueError(f"validation 'none' expects schedule 'cosine', found '{self.schedule}'")
         if self.schedule == "cosine" and self.learning_rate_min > self.learning_rate:
             raise ValueError(
                 f"schedule 'cosine' expects learning_rate_min <= learning_rate {self.learning_rate:g}, "
@@ -386,9 +428,7 @@ def _sections(table: Mapping[str, Any], schema: type[Section]) -> dict[str, type
         elif kinds:  # networks, told apart by "kind"; without a known one only what they share is known
             given = table.get(name)
             kind = given.get("kind") if isinstance(given, dict) else None
-            found[name] = next(
-                (k for k in kinds if k.model_fields["kind"].default == kind), kinds[0].__bases__[0]
-            )
+            found[name] = next((k for k in kinds if k.model_fields["kind"].default == kind), Network)
     return found
 
 

@@ -47,7 +47,7 @@ def split(
     prepared: PreparedSet,
     protocol: str,
     *,
-    validation: Literal["subjects", "clips"] = "subjects",
+    validation: Literal["subjects", "clips", "none"] = "subjects",
     share: float = 0.05,
     seed: int = 0,
 ) -> Split:
@@ -57,7 +57,7 @@ def split(
         prepared: a prepared set; its `meta.toml` holds the protocols.
         protocol: one of them, or a rule as `fold=1`; see `data_prep.protocols`.
         validation: "subjects" holds out whole training subjects, so that validation asks what a cross-subject
-            test asks; "clips" holds out random clips, as the original IndRNN code does.
+            test asks; "clips" holds out random clips, as the original IndRNN code does; "none" nothing.
         share: the part of the training subjects or clips to hold out, at least one.
         seed: which subjects or clips.
 
@@ -72,6 +72,8 @@ def split(
     for part, clips in (("training", train), ("test", test)):
         if not clips.size:
             raise ValueError(f"{prepared.path}: {protocol}: expected {part} clips, found none")
+    if validation == "none":
+        return Split(train, train[:0], test, "none")
     groups = prepared.column("subject")[train] if validation == "subjects" else train
     values = np.unique(groups)
     count = max(1, round(share * len(values)))

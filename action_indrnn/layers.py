@@ -285,9 +285,11 @@ class RecurrentBlock(nn.Module):
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Returns optimiser groups: weights of linear maps and convolutions decay, the others do not."""
+    """Returns optimiser groups: weights of linear maps, convolutions and gated layers decay, no others."""
     maps = (nn.Linear, nn.Conv1d)
     decayed = {id(module.weight) for module in model.modules() if isinstance(module, maps)}
+    gated = [module for module in model.modules() if isinstance(module, nn.RNNBase)]
+    decayed |= {id(p) for module in gated for name, p in module.named_parameters() if "weight" in name}
     parameters = list(model.parameters())
     return [
         {"params": [p for p in parameters if id(p) in decayed], "weight_decay": weight_decay},

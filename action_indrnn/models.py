@@ -1,22 +1,37 @@
-"""The plain, residual, densely connected and convolutional IndRNN classifiers.
+"""The plain, residual, densely connected and convolutional IndRNN classifiers, and the gated baselines.
 
 Shapes: `T` frames, `B` clips in a batch, `F` features, `H` units, `K` classes; sequences are time-major.
 Source: Li et al., arXiv 1910.06251, as in Sunnydreamrain/IndRNN_pytorch.
 """
 
+from typing import TypedDict
+
 import torch
 from torch import Tensor, nn
 
-from action_indrnn.classifier import Bidirectional, Classifier, Recur, State
-from action_indrnn.config import Config, Convolutional, Dense, Model, Plain, Residual
+from action_indrnn.classifier import Bidirectional, Classifier, Pooling, Recur, State
+from action_indrnn.config import (
+    GRU,
+    LSTM,
+    Config,
+    Convolutional,
+    Dense,
+    Gated,
+    Layered,
+    Model,
+    Plain,
+    Recurrent,
+    Residual,
+)
 from action_indrnn.features import TimeDifference
+from action_indrnn.gated import GatedLayer
 from action_indrnn.layers import Convolution, Linear, RecurrentBlock
 
 __all__ = ["Bidirectional", "Classifier", "State", "build"]
 
 
 def _block(
-    config: Model, units: int, dropout: float, *, last: bool = False, channels: int | None = None
+    config: Recurrent, units: int, dropout: float, *, last: bool = False, channels: int | None = None
 ) -> RecurrentBlock:
     return RecurrentBlock(
         units,
@@ -31,10 +46,27 @@ def _block(
     )
 
 
+class _Shared(TypedDict):
+    geometry: bool
+    time_difference: bool
+    pooling: Pooling
+
+
+def _shared(config: Layered | Gated) -> _Shared:
+    """What `Classifier` does for the networks of linear and gated layers, around their bodies."""
+    return {
+        "geometry": config.geometry,
+        "time_difference": config.time_difference,
+        "pooling": config.pooling,
+    }
+
+
 class RecurrentLayer(nn.Module):
     """A linear map followed by a recurrent block."""
 
-    def __init__(self, config: Model, inputs: int, units: int, dropout: float, *, last: bool = False) -> None:
+    def __init__(
+        self, config: Recurrent, inputs: int, units: int, dropout: float, *, last: bool = False
+    ) -> None:
         super().__init__()
         self.linear = Linear(inputs, units)
         self.block = _block(config, units, dropout, last=last)
@@ -48,7 +80,7 @@ class PlainIndRNN(Classifier):
     """A stack of recurrent layers of one width."""
 
     def __init__(self, config: Plain, features: int = 150, classes: int = 60) -> None:
-        super().__init__(features, classes, config.units, geometry=config.geometry)
+        super().__init__(features, classes, config.units, **_shared(config))
         self.layers = nn.ModuleList(
             RecurrentLayer(
                 config,
@@ -87,7 +119,7 @@ class ResidualIndRNN(Classifier):
     """A linear map to the width, residual blocks, and a last recurrent block."""
 
     def __init__(self, config: Residual, features: int = 150, classes: int = 60) -> None:
-        super().__init__(features, classes, config.units, geometry=config.geometry)
+        super().__init__(features, classes, config.units, **_shared(config))
         self.first = Linear(self.inputs, config.units)
         self.blocks = nn.ModuleList(ResidualBlock(config) for _ in range(config.blocks))
         self.last = _block(config, config.units, config.dropout, last=True)
@@ -170,9 +202,8 @@ class DenseIndRNN(Classifier):
         for layers in config.blocks:
             width = (width + layers * config.growth_rate) // 2
         sides = 2 if config.time_difference else 1
-        super().__init__(features, classes, sides * width, geometry=config.geometry)
-        self.difference = TimeDifference(self.inputs) if config.time_difference else None
-        self.first = DenseStep(config, sides * self.inputs, 6 * config.growth_rate, config.dropout_first)
+        super().__init__(features, classes, sides * width, **_shared(config))
+        self.first = DenseStep(config, self.inputs, 6 * config.growth_rate, config.dropout_first)
         self.blocks = nn.ModuleList()
         inputs = self.first.width
         for index, layers in enumerate(config.blocks):
@@ -184,8 +215,6 @@ class DenseIndRNN(Classifier):
 
     def body(self, x: Tensor, recur: Recur) -> Tensor:
         """Returns the output of the last transition, (T, B, width)."""
-        if self.difference is not None:
-            x = recur(self.difference, x)
         x = self.first(x, recur)
         for block in self.blocks:
             x = block(x, recur)
@@ -243,11 +272,28 @@ class ConvolutionalIndRNN(Classifier):
             layer = ConvolutionalLayer(config, bodies, places, inputs, channels, 2 if index else 1, last)
             layers.append(layer)
             places, inputs = layer.places, channels
-        super().__init__(features, classes, layers[-1].units)
+        super().__init__(features, classes, layers[-1].units, pooling=config.pooling)
         self.layers = nn.ModuleList(layers)
 
     def body(self, x: Tensor, recur: Recur) -> Tensor:
         """Returns the feature maps of the last layer, (T, B, H)."""
+        for layer in self.layers:
+            x = recur(layer, x)
+        return x
+
+
+class GatedNetwork(Classifier):
+    """A stack of LSTM or GRU layers of one width, with neither batch normalisation nor a bound."""
+
+    def __init__(self, config: LSTM | GRU, features: int = 150, classes: int = 60) -> None:
+        super().__init__(features, classes, config.units, **_shared(config))
+        self.layers = nn.ModuleList(
+            GatedLayer(config.kind, config.units if index else self.inputs, config.units, config.dropout)
+            for index in range(config.layers)
+        )
+
+    def body(self, x: Tensor, recur: Recur) -> Tensor:
+        """Returns the output of the last layer, (T, B, H)."""
         for layer in self.layers:
             x = recur(layer, x)
         return x
@@ -263,7 +309,7 @@ def build(config: Model | Config, features: int = 150, classes: int = 60) -> Cla
     network = _build(model, features, classes)
     if model.bidirectional:
         network = Bidirectional(network, _build(model, features, classes))
-    if model.bound == "penalty":
+    if isinstance(model, Recurrent) and model.bound == "penalty":
         network.bound_penalty = model.bound_penalty
     return network
 
@@ -278,3 +324,5 @@ def _build(config: Model, features: int, classes: int) -> Classifier:
             return DenseIndRNN(config, features, classes)
         case Convolutional():
             return ConvolutionalIndRNN(config, features, classes)
+        case LSTM() | GRU():
+            return GatedNetwork(config, features, classes)

@@ -10,6 +10,7 @@ the end `model.safetensors` and `report.json` (the test split, measured once).
 import hashlib
 import math
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -43,6 +44,8 @@ METRICS = (
     "best",
 )
 
+SAVE_SECONDS = 5.0  # at least between two epochs' checkpoints, which cost more than a small network's epoch
+
 
 @dataclass
 class Progress:
@@ -66,7 +69,7 @@ class Result:
         report: on the test split.
         epochs: epochs trained.
         best_epoch: the one whose weights were chosen by validation.
-        validation_accuracy: of those weights.
+        validation_accuracy: of those weights; NaN if nothing was held out.
     """
 
     model: Path
@@ -118,6 +121,7 @@ class Run:
         self.learner = Learner(self.model, train)
         self.progress = Progress(Schedule(train.learning_rate))
         self.best = self.learner.snapshot()
+        self._saved = -math.inf  # when, seconds
 
     @property
     def finished(self) -> bool:
@@ -189,12 +193,14 @@ class Run:
         with asked_to_stop() as stop, self._bar() as bar:
             while not self.finished:
                 self._epoch(stop, bar)
-                verdict = self._validate()
-                self._save()
+                verdict = self._end_epoch()
+                if self.finished or time.monotonic() - self._saved >= SAVE_SECONDS:
+                    self._save()
                 row = self.progress.history[-1]
+                validation = f"validation {row['validation_accuracy']:.1%}, " if self.validates else ""
                 line = (
                     f"epoch {row['epoch']}: loss {row['train_loss']:.4f}, train {row['train_accuracy']:.1%}, "
-                    f"validation {row['validation_accuracy']:.1%}, learning rate {row['learning_rate']:g}"
+                    f"{validation}learning rate {row['learning_rate']:g}"
                 )
                 bar.set_description_str(line)
                 if bar.disable and verdict != "worse":
@@ -250,30 +256,28 @@ class Run:
         self.progress.loss, correct = processes.total(sums.cpu()).tolist()
         self.progress.correct = int(correct)
 
-    def _validate(self) -> str:
-        """End the epoch: validate, let the schedule judge, note the metrics."""
+    @property
+    def validates(self) -> bool:
+        """Whether clips are held out to choose the epoch by."""
+        return bool(len(self.split.validation))
+
+    def _end_epoch(self) -> str:
+        """Validate, let the schedule judge, note the metrics; the schedule's verdict."""
         progress, train = self.progress, self.settings.train
-        numbers = self.split.validation
-        logits = evaluation.scores(
-            self.learner.judged,
-            self.clips,
-            numbers,
-            frames=self.settings.data.frames,
-            deviation=self.settings.data.frames_deviation,
-            passes=train.validation_passes,
-            batch=self.settings.evaluate.batch,
-        )
-        labels = self.labels[numbers]
-        accuracy = float((logits.argmax(axis=-1) == labels).mean())  # of single samplings, as published
-        flat = torch.from_numpy(logits).flatten(0, 1)
-        loss = float(F.cross_entropy(flat, torch.from_numpy(labels).repeat(len(logits))))
+        accuracy, loss = self._validate() if self.validates else (math.nan, math.nan)
         steps = self.batches.steps
         last = (progress.epoch + 1) * steps - 1
         rate = schedule.rate(train, progress.schedule.learning_rate, last, steps)
-        patience = train.patience if train.schedule == "steps" else math.inf
-        verdict = progress.schedule.judge(
-            progress.epoch + 1, accuracy, loss, patience, train.learning_rate_drop
-        )
+        if self.validates:
+            patience = train.patience if train.schedule == "steps" else math.inf
+            verdict = progress.schedule.judge(
+                progress.epoch + 1, accuracy, loss, patience, train.learning_rate_drop
+            )
+        elif progress.epoch + 1 == train.max_epochs:
+            verdict = "better"
+            progress.schedule.best_epoch, progress.schedule.best_accuracy = progress.epoch + 1, accuracy
+        else:
+            verdict = "worse"
         if verdict == "better":
             self.best = self.learner.snapshot()
         elif verdict == "drop":
@@ -292,6 +296,24 @@ class Run:
         progress.step, progress.loss, progress.correct, progress.clips = 0, 0.0, 0, 0
         return verdict
 
+    def _validate(self) -> tuple[float, float]:
+        """Accuracy and loss on the clips held out."""
+        train, numbers = self.settings.train, self.split.validation
+        logits = evaluation.scores(
+            self.learner.judged,
+            self.clips,
+            numbers,
+            frames=self.settings.data.frames,
+            deviation=self.settings.data.frames_deviation,
+            passes=train.validation_passes,
+            batch=self.settings.evaluate.batch,
+        )
+        labels = self.labels[numbers]
+        accuracy = float((logits.argmax(axis=-1) == labels).mean())  # of single samplings, as published
+        flat = torch.from_numpy(logits).flatten(0, 1)
+        loss = float(F.cross_entropy(flat, torch.from_numpy(labels).repeat(len(logits))))
+        return accuracy, loss
+
     def _save(self) -> None:
         """Write the checkpoint, then the metrics."""
         if not processes.is_first():
@@ -303,6 +325,7 @@ class Run:
             "progress": asdict(self.progress),
         }
         self.folder.write_checkpoint(state)
+        self._saved = time.monotonic()
         self.folder.write_metrics(METRICS, self.progress.history)
 
     def _made_with(self) -> dict[str, str]:

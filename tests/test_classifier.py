@@ -5,20 +5,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from action_indrnn.classifier import RunningMean
 from action_indrnn.models import build
 
-from .test_models import FEATURES, SMALL, WHOLE, trained
+from .test_models import CAUSAL, FEATURES, SMALL, WHOLE, trained
 
 
-@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize("kind", CAUSAL)
 def test_the_state_s_order_is_the_layers_order(kind: str) -> None:
-    model = build(SMALL[kind], FEATURES, 3)
+    model = build(CAUSAL[kind], FEATURES, 3)
     _, state = model(torch.randn(4, 2, FEATURES))
     assert [h.shape[1] for h in state] == [layer.units for layer in model.memories()]
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.sampled_from(sorted(SMALL)), st.integers(1, 14), st.data())
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(sorted(CAUSAL)), st.integers(1, 14), st.data())
 def test_a_stream_in_any_pieces_gives_the_whole_clip_s_logits(kind: str, steps: int, data) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(1, max(1, steps - 1)))) | {0, steps})
     for dtype, tolerance in ((torch.float64, 1e-10), (torch.float32, 1e-5)):
@@ -47,6 +48,27 @@ def test_the_network_that_walks_back_is_the_other_on_a_clip_turned_round(kind: s
         + model.ahead(x.flip(0))[0] @ model.classifier.weight[:, width:].T
         + model.classifier.bias,
     )
+
+
+@pytest.mark.parametrize("kind", ["plain", "residual", "dense", "convolutional", "lstm", "gru_mean"])
+def test_pooling_reads_the_last_step_the_mean_over_steps_or_both(kind: str) -> None:
+    x = torch.randn(5, 2, FEATURES)
+    for pooling in ("last", "mean", "both"):
+        torch.manual_seed(0)
+        model = build(CAUSAL[kind].model_copy(update={"pooling": pooling}), FEATURES, 3).eval()
+        model.classifier = torch.nn.Identity()
+        differences = x if model.difference is None else model.difference(x)[0]
+        y = model.body(differences, lambda module, x: module(x)[0])
+        expected = {"last": y[-1], "mean": y.mean(dim=0), "both": torch.cat((y[-1], y.mean(dim=0)), dim=1)}
+        torch.testing.assert_close(model(x)[0], expected[pooling])
+
+
+def test_a_running_mean_counts_past_half_precision() -> None:
+    mean = RunningMean(1)
+    _, state = mean(torch.ones(4000, 1, 1, dtype=torch.float16))
+    found, state = mean(torch.zeros(4000, 1, 1, dtype=torch.float16), state)
+    assert state.tolist() == [[0.5, 8000]]
+    assert found.tolist() == [[0.5]]
 
 
 def test_a_bidirectional_network_takes_no_state() -> None:

@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from action_indrnn import config, layers
-from action_indrnn.config import Convolutional, Dense, Model, Plain, Residual
+from action_indrnn.config import GRU, LSTM, Convolutional, Dense, Model, Plain, Residual
 from action_indrnn.models import Classifier, build
 
 FEATURES = 150
@@ -14,9 +14,18 @@ SMALL: dict[str, Model] = {
     "dense_fa": Dense(growth_rate=2, blocks=(2, 1), time_difference=True),
     "dense_fa_geo": Dense(growth_rate=2, blocks=(1, 1), time_difference=True, geometry=True),
     "convolutional": Convolutional(channels=(3, 4), kernel=3),
+    "plain_both": Plain(units=7, layers=2, pooling="both", time_difference=True),
+    "residual_mean": Residual(units=6, blocks=1, pooling="mean", time_difference=True),
 }
-WHOLE = {kind: settings.model_copy(update={"bidirectional": True}) for kind, settings in SMALL.items()}
-EVERY = SMALL | {f"bidirectional {kind}": settings for kind, settings in WHOLE.items()}
+GATED: dict[str, Model] = {
+    "lstm": LSTM(units=5, layers=2, time_difference=True),
+    "lstm_both": LSTM(units=5, layers=1, pooling="both"),
+    "gru_mean": GRU(units=5, layers=2, pooling="mean"),
+}
+CAUSAL = SMALL | GATED
+WHOLE = {kind: settings.model_copy(update={"bidirectional": True}) for kind, settings in CAUSAL.items()}
+EVERY = SMALL | {f"bidirectional {kind}": WHOLE[kind] for kind in SMALL}
+ANY = EVERY | GATED | {f"bidirectional {kind}": WHOLE[kind] for kind in GATED}
 
 
 def count(model: Classifier) -> int:
@@ -39,6 +48,10 @@ def count(model: Classifier) -> int:
         (config.load("dense_fa_geo").model, 150, 60, 5_640_108, 40),
         (config.load("dense_fa_geo").model, 150, 120, 5_670_408, 40),
         (Dense(time_difference=True), 150, 60, 4_606_764, 40),
+        (Plain(pooling="both", time_difference=True), 150, 60, 1_430_588 + 512 * 60 + 150 * 512, 6),
+        (Residual(pooling="mean"), 150, 60, 2_751_548, 11),
+        (LSTM(layers=1), 150, 60, 4 * 512 * (150 + 512 + 2) + 513 * 60, 0),
+        (GRU(layers=1), 150, 60, 3 * 512 * (150 + 512 + 2) + 513 * 60, 0),
     ],
 )
 def test_networks_have_the_published_size(settings, features, classes, parameters, recurrences) -> None:
@@ -141,11 +154,13 @@ def test_the_classifier_starts_as_published() -> None:
     assert not classifier.bias.any()
 
 
-@pytest.mark.parametrize("kind", EVERY)
-@pytest.mark.parametrize("norm", ["after", "before"])
+@pytest.mark.parametrize(
+    ("kind", "norm"),
+    [(kind, norm) for kind in EVERY for norm in ("after", "before")] + [(k, "") for k in GATED],
+)
 def test_plain_autograd_reaches_every_parameter(kind: str, norm: str) -> None:
     torch.manual_seed(0)
-    model = build(EVERY[kind].model_copy(update={"norm": norm}), FEATURES, 3)
+    model = build(ANY[kind].model_copy(update={"norm": norm} if norm else {}), FEATURES, 3)
     logits, _ = model(torch.randn(6, 8, FEATURES))
     F.cross_entropy(logits, torch.arange(8) % 3).backward()
     for name, parameter in model.named_parameters():
@@ -158,7 +173,7 @@ def test_plain_autograd_reaches_every_parameter(kind: str, norm: str) -> None:
 def trained(kind: str, dtype: torch.dtype) -> Classifier:
     """A model whose batch normalisation has seen data."""
     torch.manual_seed(1)
-    model = build(EVERY[kind], FEATURES, 3).to(dtype)
+    model = build(ANY[kind], FEATURES, 3).to(dtype)
     with torch.no_grad():
         for _ in range(3):
             model(torch.randn(6, 9, FEATURES, dtype=dtype) + 0.5)
@@ -207,6 +222,14 @@ def test_every_unit_of_a_map_has_its_own_weight() -> None:
     _, (first,) = model(x[:1])
     assert first.unique().tolist() == [3]  # x, y and z of every joint
     torch.testing.assert_close(h, first * recurrence.u.detach())
+
+
+def test_weights_of_gated_layers_decay_and_nothing_else_of_them() -> None:
+    model = build(GATED["lstm"], 5, 3)
+    decayed, others = ({id(p) for p in group["params"]} for group in layers.parameter_groups(model, 0.1))
+    for name, parameter in model.named_parameters():
+        assert (id(parameter) in decayed) == ("weight" in name)
+        assert (id(parameter) in others) == ("bias" in name)
 
 
 @pytest.mark.parametrize("settings", [SMALL["dense_fa_geo"], SMALL["convolutional"]])

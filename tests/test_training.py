@@ -254,6 +254,36 @@ def test_the_average_is_validated_and_saved(made_set: PreparedSet, tmp_path: Pat
     assert result.validation_accuracy == (logits.argmax(axis=-1) == labels).mean()
 
 
+def test_without_validation_all_train_and_the_last_weights_are_kept(
+    made_set: PreparedSet, tmp_path: Path
+) -> None:
+    a_run = Run(tiny("train.validation=none", "train.schedule=cosine"), made_set, "xsub", tmp_path / "run")
+    held = Run(tiny("train.schedule=cosine"), made_set, "xsub", tmp_path / "other")
+    assert len(a_run.split.train) == len(held.split.train) + len(held.split.validation)
+    a_run.start()
+    result = a_run.train()
+    assert result.best_epoch == result.epochs == 3
+    assert np.isnan(result.validation_accuracy)
+    saved, card = checkpoint.load_model(result.model)
+    assert card.clips == (len(a_run.split.train), 0, len(a_run.split.test))
+    for name, value in saved.state_dict().items():
+        assert torch.equal(value, a_run.model.state_dict()[name])
+
+
+def test_epochs_that_follow_fast_share_a_checkpoint(
+    made_set: PreparedSet, tmp_path: Path, monkeypatch
+) -> None:
+    saved = []
+    save = Run._save
+    monkeypatch.setattr(Run, "_save", lambda run: saved.append(run.progress.epoch) or save(run))
+    monkeypatch.setattr(training, "SAVE_SECONDS", 1e9)
+    run(made_set, tmp_path / "rarely", "train.max_epochs=4")
+    monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
+    run(made_set, tmp_path / "always", "train.max_epochs=4")
+    assert saved == [1, 4, 1, 2, 3, 4]
+    assert contents(tmp_path / "rarely") == contents(tmp_path / "always")
+
+
 def test_the_rate_of_every_step_is_the_schedule_s(made_set: PreparedSet, tmp_path: Path) -> None:
     more = ("train.schedule=cosine", "train.warm_up=1", "train.learning_rate_min=1e-3")
     a_run = Run(tiny(*more), made_set, "xsub", tmp_path / "run")

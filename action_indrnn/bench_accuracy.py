@@ -1,0 +1,163 @@
+"""How accurate settings are on data sets: every fold and seed of a protocol trained, as a table.
+
+Runs go seed by seed, and within a seed setting by setting, so that a table cut short by the time limit
+compares the same folds. What is finished stays in the folder and is not trained again.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from action_indrnn import config, folds
+from action_indrnn.config import Config
+from action_indrnn.data_prep import archive
+from action_indrnn.data_prep.archive import PreparedSet
+from action_indrnn.training import Run
+
+BASELINES = (
+    *("plain", "residual", "dense", "lstm", "gru"),
+    *("plain model.pooling=both", "lstm model.pooling=both", "plain model.pooling=both data.frames=1"),
+)
+Settings = Mapping[str, Config]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A set and the protocol to measure on it; `words` is how it was named."""
+
+    words: str
+    prepared: PreparedSet
+    protocol: str
+
+    @classmethod
+    def of(cls, words: str) -> "Job":
+        """The job that "SET:PROTOCOL" names.
+
+        Raises:
+            ValueError: no colon in it, or no prepared set.
+        """
+        folder, colon, protocol = words.rpartition(":")
+        if not colon:
+            raise ValueError(f"expected SET:PROTOCOL, such as sbu:fold=*, found '{words}'")
+        return cls(f"{Path(folder).name} {protocol}", archive.read(Path(folder)), protocol)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One setting on one set.
+
+    Attributes:
+        top1: of each run that is finished, by fold and seed.
+        folds, seeds: how many of each there are.
+    """
+
+    top1: Mapping[tuple[str, int], float]
+    folds: int
+    seeds: int
+
+    def __str__(self) -> str:
+        """The mean of all runs in percent, the deviation of the seeds (of their means), what is missing."""
+        if not self.top1:
+            return "not run"
+        text = f"{100 * np.mean(list(self.top1.values())):.1f}"
+        by_seed: dict[int, list[float]] = {}
+        for (_, seed), value in self.top1.items():
+            by_seed.setdefault(seed, []).append(value)
+        whole = [np.mean(values) for values in by_seed.values() if len(values) == self.folds]
+        if len(whole) > 1:
+            text += f" +- {100 * np.std(whole, ddof=1):.1f}"
+        every = self.folds * self.seeds
+        return text if len(self.top1) == every else f"{text} ({len(self.top1)} of {every} runs)"
+
+
+def load(named: Iterable[str], overrides: Sequence[str] = ()) -> dict[str, Config]:
+    """The settings by name: that of a configuration and its own settings, as "lstm model.units=64".
+
+    Args:
+        named: what they are called.
+        overrides: of all of them; their own come after these.
+    """
+    words = {name: name.split() for name in named}
+    return {name: config.load(first, [*overrides, *own]) for name, (first, *own) in words.items()}
+
+
+def measure(
+    settings: Settings,
+    jobs: Sequence[Job],
+    out: Path,
+    seeds: int = 1,
+    minutes: float = float("inf"),
+    device: str = "cpu",
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, list[Cell]]:
+    """The table's rows: for every setting a cell of each job.
+
+    Args:
+        settings: by name.
+        jobs: sets and protocols.
+        out: the folder of all runs.
+        seeds: how many, from each setting's own on.
+        minutes: after so many no further run begins.
+        device: where the networks are trained.
+        say: takes a line for each run.
+
+    Raises:
+        ValueError: the folder holds a run of other settings; or see `Run`.
+    """
+    end = time.monotonic() + 60 * minutes
+    every = [
+        [
+            list(folds.runs(one, job.prepared, job.protocol, seeds, out / _folder(name) / _folder(job.words)))
+            for job in jobs
+        ]
+        for name, one in settings.items()
+    ]
+    found: dict[Path, float] = {}
+    for seed in range(seeds):
+        for name, row in zip(settings, every, strict=True):
+            for job, runs in zip(jobs, row, strict=True):
+                count = len(runs) // seeds
+                for fold, seeded, folder in runs[seed * count : (seed + 1) * count]:
+                    if time.monotonic() > end and not (folder / "report.json").exists():
+                        continue
+                    found[folder] = _top1(seeded, job.prepared, fold, folder, device)
+                    say(f"{name}, {job.words}, {fold}, seed {seeded.train.seed}: {found[folder]:.2%}")
+    return {
+        name: [
+            Cell(
+                {(fold, one.train.seed): found[folder] for fold, one, folder in runs if folder in found},
+                len(runs) // seeds,
+                seeds,
+            )
+            for runs in row
+        ]
+        for name, row in zip(settings, every, strict=True)
+    }
+
+
+def _folder(words: str) -> str:
+    return words.replace("/", "-")
+
+
+def _top1(settings: Config, prepared: PreparedSet, fold: str, folder: Path, device: str) -> float:
+    """The test accuracy of a run, which is trained unless it is finished."""
+    report = folder / "report.json"
+    if report.exists():
+        if config.load(folder / "config.toml") != settings:
+            raise ValueError(f"{folder}: expected a run of the same settings; name another folder")
+        return float(json.loads(report.read_text(encoding="utf-8"))["top1"])
+    run = Run(settings, prepared, fold, folder, torch.device(device))
+    run.resume()
+    return run.train().report.top(1)
+
+
+def as_markdown(rows: Mapping[str, Sequence[Cell]], jobs: Sequence[Job]) -> str:
+    """The rows as a Markdown table, top-1 in percent."""
+    lines = [f"| | {' | '.join(job.words for job in jobs)} |", "| --- |" + " --- |" * len(jobs)]
+    lines += [f"| {name} | {' | '.join(map(str, cells))} |" for name, cells in rows.items()]
+    return "\n".join(lines)

@@ -1,0 +1,56 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from action_indrnn import bench_accuracy
+from action_indrnn.bench_accuracy import Cell, Job
+from action_indrnn.data_prep.archive import PreparedSet
+
+SMALL = (
+    "model.units=4",
+    "train.max_epochs=1",
+    "train.batch=8",
+    "evaluate.passes=1",
+    "train.validation_passes=1",
+)
+
+
+def test_a_cell_says_how_seeds_spread_and_what_is_missing() -> None:
+    whole = {("a", 0): 0.5, ("b", 0): 0.7, ("a", 1): 0.8, ("b", 1): 0.8}  # 0.6 and 0.8
+    assert str(Cell(whole, 2, 2)) == "70.0 +- 14.1"
+    assert str(Cell({("a", 0): 0.5, ("b", 0): 0.7}, 2, 1)) == "60.0"
+    assert str(Cell({("a", 0): 0.5}, 2, 2)) == "50.0 (1 of 4 runs)"
+    assert str(Cell({}, 2, 2)) == "not run"
+
+
+def test_settings_of_a_row_come_after_those_of_all() -> None:
+    found = bench_accuracy.load(["lstm model.units=8", "gru"], ["model.units=4"])
+    assert [(one.model.kind, one.model.units) for one in found.values()] == [("lstm", 8), ("gru", 4)]
+    assert list(bench_accuracy.load(bench_accuracy.BASELINES)) == list(bench_accuracy.BASELINES)
+
+
+def test_a_table_is_every_run_and_goes_on_where_it_was_left(made_set: PreparedSet, tmp_path: Path) -> None:
+    settings = bench_accuracy.load(["plain model.layers=1", "gru"], SMALL)
+    jobs = [Job.of(f"{made_set.path}:clip/3=*"), Job.of(f"{made_set.path}:xsub")]
+    said: list[str] = []
+    nothing = bench_accuracy.measure(settings, jobs, tmp_path, 2, minutes=0)
+    assert {str(cell) for row in nothing.values() for cell in row} == {"not run"}
+    rows = bench_accuracy.measure(settings, jobs, tmp_path, 2, say=said.append)
+    assert len(said) == 2 * 2 * (3 + 1)
+    assert said[0].startswith("plain model.layers=1, set clip/3=*, clip/3=1, seed 0: ")
+    assert said[7].startswith("gru, set xsub, xsub, seed 0: ")
+    report = json.loads((tmp_path / "gru" / "set xsub" / "seed-1" / "report.json").read_text())
+    assert rows["gru"][1].top1["xsub", 1] == report["top1"]
+    again = bench_accuracy.measure(settings, jobs, tmp_path, 2, minutes=0)  # nothing is left to train
+    assert again == rows
+    text = bench_accuracy.as_markdown(rows, jobs).splitlines()
+    assert text[0] == "| | set clip/3=* | set xsub |"
+    assert text[3] == f"| gru | {rows['gru'][0]} | {rows['gru'][1]} |"
+    with pytest.raises(ValueError, match="expected a run of the same settings"):
+        bench_accuracy.measure(bench_accuracy.load(["gru"], [*SMALL, "model.layers=1"]), jobs, tmp_path, 2)
+
+
+def test_a_job_names_set_and_protocol(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected SET:PROTOCOL, such as sbu:fold=\*, found 'sbu'"):
+        Job.of("sbu")
