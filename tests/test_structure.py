@@ -18,12 +18,14 @@ FLOORS = [
     {"cli_task"},
     {"demo", "bench_tables", "bench_train"},
     {"training", "recognizer", "bench", "original", "task_adding", "task_mnist", "task_ptb"},
-    {"run_folder", "optimisation", "batches", "task_fit", "task_language"},
+    {"run_folder", "optimisation", "batches", "task_fit", "task_language", "streaming"},
     {"evaluation", "checkpoint"},
+    {"step"},
     {"dataset", "augment", "models", "schedule", "interrupt", "task_config"},
     {"classifier", "published"},
     {"layers", "config", "features"},
-    {"processes", "options"},
+    {"windows"},
+    {"processes", "options", "decision"},
     {"kernels", "data_prep", "configs"},
 ]
 ALLOWED = {
