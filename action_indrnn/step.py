@@ -39,7 +39,7 @@ class Step:
     @torch.inference_mode()
     def advance(self, x: Tensor, state: Tensor) -> Tensor:
         """Returns the logits (B, K) after one more frame x (B, F); the state (B, S) is replaced in place."""
-        parts = state.to(self.device).split(self.units, dim=1)
+        parts = torch.split(state.to(self.device), self.units, dim=1)
         logits, after = self.model(x.to(self.device)[None], tuple(part.contiguous() for part in parts))
         torch.cat(tuple(part.to(state.device) for part in after), dim=1, out=state)
         return logits.to(state.device)  # type: ignore[no-any-return]
@@ -70,14 +70,12 @@ class FusedStep(Step):
 
     def __init__(self, model: PlainIndRNN | ResidualIndRNN) -> None:
         super().__init__(model)
-        if isinstance(model, PlainIndRNN):
-            maps = [layer.linear for layer in model.layers]
-            blocks = [layer.block for layer in model.layers]
-            joins = [False] * len(maps)
-        else:
-            maps = [model.first, *(linear for b in model.blocks for linear in (b.linear1, b.linear2))]
-            blocks = [*(block for b in model.blocks for block in (b.block1, b.block2)), model.last]
-            joins = [number % 2 == 0 for number in range(len(maps))]
+        # In both networks maps and recurrent blocks alternate in the order in which they are registered.
+        linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+        maps = [module for module in linear if module is not model.classifier]
+        blocks = [module for module in model.modules() if isinstance(module, RecurrentBlock)]
+        residual = isinstance(model, ResidualIndRNN)
+        joins = [residual and number % 2 == 0 for number in range(len(blocks))]
         self.activation = blocks[0].indrnn.activation
         self.layers, (self.weight, self.bias) = _fold(maps, blocks, joins, model.classifier)
         self.front = model.front
@@ -87,13 +85,13 @@ class FusedStep(Step):
         """Returns the logits (B, K) after one more frame x (B, F); the state (B, S) is replaced in place."""
         h = x if self.front is None else self.front(x[None])[0]
         trunk: Tensor | None = None
-        parts = state.split(self.units, dim=1)
+        parts = torch.split(state, self.units, dim=1)
         for layer, part in zip(self.layers, parts, strict=True):
             z = _map(h, layer.weight, layer.bias)
             if layer.joins:
                 z = trunk = z if trunk is None else trunk.add_(z)
             part.mul_(layer.u)
-            if layer.scale is None:
+            if layer.scale is None or layer.shift is None:
                 part.add_(z)
             else:
                 part.add_(torch.addcmul(layer.shift, z, layer.scale))
@@ -144,17 +142,19 @@ def _fold(
     a scale and a shift where that map joins a trunk, which others read.
     """
     layers: list[Layer] = []
-    scale = shift = None  # of the normalisation behind the recurrence before
+    scale: Tensor | None = None
+    shift: Tensor | None = None  # of the normalisation behind the recurrence before
     for linear, block, joint in zip(maps, blocks, joins, strict=True):
         weight, bias = _behind(linear, scale, shift)
-        scale, shift = _affine(block.norm)
-        own = None, None
+        factor, offset = _affine(block.norm)
+        own: tuple[Tensor | None, Tensor | None] = None, None
         if block.norm_first:
             if joint:
-                own = scale.float(), shift.float()
+                own = factor.float(), offset.float()
             else:
-                weight, bias = scale[:, None] * weight, scale * bias + shift
-            scale = shift = None
+                weight, bias = factor[:, None] * weight, factor * bias + offset
+        else:
+            scale, shift = factor, offset
         u = block.indrnn.u.detach().clone()
         layers.append(Layer(weight.float().contiguous(), bias.float(), joint, *own, u))
     assert isinstance(classifier, nn.Linear)

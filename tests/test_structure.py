@@ -15,9 +15,9 @@ PACKAGES = {"action_indrnn": "action_indrnn", "kernels": "action_indrnn.kernels"
 FLOORS = [
     {"__main__"},
     {"cli"},
-    {"cli_task"},
+    {"cli_task", "cli_live"},
     {"demo", "bench_tables", "bench_train"},
-    {"training", "recognizer", "bench", "original", "task_adding", "task_mnist", "task_ptb"},
+    {"frame_lines", "training", "recognizer", "bench", "original", "task_adding", "task_mnist", "task_ptb"},
     {"run_folder", "optimisation", "batches", "task_fit", "task_language", "streaming"},
     {"evaluation", "checkpoint"},
     {"step"},
