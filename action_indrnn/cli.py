@@ -27,7 +27,7 @@ app = typer.Typer(
 bench = typer.Typer(help="Measure speed.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 app.add_typer(cli_task.app, name="task")
-cli_live.add(app)
+cli_live.add(app, bench)
 
 DatasetName = Annotated[
     str,

@@ -80,7 +80,7 @@ def stream(
             frame_lines.replay(recording, write, first, top, speed)
         elif place is not None:
             with frame_lines.Server(place, fresh, top) as server:
-                print(f"listening on {server.server_address[0]}:{server.server_address[1]}", flush=True)
+                print(f"listening on {place[0]}:{server.server_address[1]}", flush=True)
                 server.serve_forever()
         elif frame_lines.answer(sys.stdin.buffer, write, first, top):
             raise typer.Exit(1)
@@ -88,6 +88,46 @@ def stream(
         raise typer.Exit(130) from None
 
 
-def add(app: typer.Typer) -> None:
+def export(
+    model: ModelFile,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file, new, OUT.onnx.")],
+) -> None:
+    """Write one frame's step as ONNX: features and state in, logits and state out, for any batch."""
+    if out.exists() or not out.parent.is_dir():
+        raise ValueError(f"{out}: expected a new file in a folder that exists")
+
+    from action_indrnn import checkpoint, onnx_step
+
+    network, card = checkpoint.load_model(model)
+    difference = onnx_step.export(network, card, out)
+    print(f"exported      {out}: features (B, {card.features}) and a state to logits and a state")
+    print(f"checked       {onnx_step.FRAMES} frames in onnxruntime, relative difference {difference:.1e}")
+
+
+def bench_live(
+    config: Annotated[
+        str, typer.Argument(metavar="[CONFIG]", help="A shipped name or a .toml.")
+    ] = "residual",
+    streams: Annotated[
+        list[int] | None,
+        typer.Option("--streams", min=1, help="Streams at once; 1, 10, 100 and 1000 if not given."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0, help="Of every contender.")] = 2.0,
+    threads: Threads = 1,
+) -> None:
+    """Time a frame: this program's step, torch eager and compiled, onnxruntime, and a window run anew."""
+    from action_indrnn import bench_live as benchmark
+    from action_indrnn import config as configuration
+
+    _device("cpu", threads)
+    settings = configuration.load(config)
+    print(f"{config}: microseconds a frame of all streams, {threads} threads")
+    for line in benchmark.run(settings, streams or benchmark.STREAMS, seconds, threads):
+        print(line, flush=True)
+
+
+def add(app: typer.Typer, bench: typer.Typer) -> None:
     """Add the commands."""
     app.command()(stream)
+    app.command()(export)
+    bench.command("live")(bench_live)

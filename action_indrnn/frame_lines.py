@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -36,7 +36,14 @@ class LineError(ValueError):
         self.field = field
 
 
-def lines(source: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+class Readable(Protocol):
+    """What has lines of bytes."""
+
+    def readline(self, size: int, /) -> bytes:
+        """The rest of the line, at most so many bytes of it; empty at the end."""
+
+
+def lines(source: Readable) -> Iterator[tuple[int, bytes | None]]:
     """Yields the number of each line, from 1, and the line, none for one too long; no blank ones."""
     number = 0
     while line := source.readline(LINE_LIMIT + 1):
@@ -140,7 +147,7 @@ def as_table(found: FrameAnswers, classes: tuple[str, ...], top: int) -> dict[st
 
 
 def answer(
-    source: BinaryIO,
+    source: Readable,
     write: Callable[[str], object],
     stream: Stream,
     top: int,
