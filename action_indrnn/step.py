@@ -6,12 +6,12 @@ be gathered, kept and written as they are.
 Shapes: `B` rows, `F` features, `H` units, `S` numbers of a state, `K` classes.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from action_indrnn.classifier import Classifier
+from action_indrnn.kernels import step as compiled
+from action_indrnn.kernels.step import Layer
 from action_indrnn.layers import BatchNormOverTime, RecurrentBlock
 from action_indrnn.models import PlainIndRNN, ResidualIndRNN
 
@@ -45,28 +45,11 @@ class Step:
         return logits.to(state.device)  # type: ignore[no-any-return]
 
 
-@dataclass(frozen=True)
-class Layer:
-    """A linear map, then a recurrence: h = act(scale * z + shift + u * h).
-
-    Attributes:
-        weight, bias: of the map, (H, inputs) and (H,).
-        joins: whether z is the sum of this map's output and that of all earlier joining ones (a residual
-            network's trunk), not the output alone.
-        scale, shift: (H,), or none.
-        u: (H,).
-    """
-
-    weight: Tensor
-    bias: Tensor
-    joins: bool
-    scale: Tensor | None
-    shift: Tensor | None
-    u: Tensor
-
-
 class FusedStep(Step):
-    """Steps through plain and residual networks with every batch normalisation folded into its neighbours."""
+    """Steps through plain and residual networks with every batch normalisation folded into its neighbours.
+
+    Few rows take the compiled step, where it is there; not from two threads at once, as its memory is given.
+    """
 
     def __init__(self, model: PlainIndRNN | ResidualIndRNN) -> None:
         super().__init__(model)
@@ -79,11 +62,16 @@ class FusedStep(Step):
         self.activation = blocks[0].indrnn.activation
         self.layers, (self.weight, self.bias) = _fold(maps, blocks, joins, model.classifier)
         self.front = model.front
+        self.program: compiled.Program | None = None
+        if compiled.available() and self.activation in compiled.ACTIVATIONS:
+            self.program = compiled.Program(self.layers, self.weight, self.bias, self.activation)
 
     @torch.inference_mode()
     def advance(self, x: Tensor, state: Tensor) -> Tensor:
         """Returns the logits (B, K) after one more frame x (B, F); the state (B, S) is replaced in place."""
         h = x if self.front is None else self.front(x[None])[0]
+        if self.program is not None and len(h) <= compiled.MOST_ROWS:
+            return self.program.advance(h.contiguous(), state)
         trunk: Tensor | None = None
         parts = torch.split(state, self.units, dim=1)
         for layer, part in zip(self.layers, parts, strict=True):

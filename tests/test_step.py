@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from action_indrnn import config, models, step
+from action_indrnn.kernels import step as compiled
 
 SMALL = {
     "plain": config.Plain(units=24, layers=3),
@@ -30,9 +31,16 @@ def network(settings: config.Model) -> models.Classifier:
     return model.eval()
 
 
-@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("batch", [1, 2, 7, 20])
+@pytest.mark.parametrize("library", [True, False])
 @pytest.mark.parametrize("name", SMALL)
-def test_chained_steps_give_the_logits_of_the_whole_clip(name: str, batch: int) -> None:
+def test_chained_steps_give_the_logits_of_the_whole_clip(
+    name: str, batch: int, library: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not library:
+        monkeypatch.setattr(compiled, "available", lambda: False)
+    elif not compiled.available():
+        pytest.skip("the compiled step was not built")
     model = network(SMALL[name])
     x = torch.randn(20, batch, 150)
     stepped = step.of(model)
