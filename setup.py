@@ -1,8 +1,8 @@
 """Builds three plain C++ libraries, for any Python and any torch: CPU kernel, step, `.skeleton` parser.
 
-They stand beside `kernels/cpu.py`, `kernels/step.py` and `data_prep/skeleton_parser.py`. The rest of the build
-stands in pyproject.toml. Without a working C++ compiler the package is built without them: torch operations
-and the Python parser take their place.
+They stand beside `kernels/cpu.py`, `kernels/step.py` and `data_prep/skeleton_parser.py`. The rest of the
+build stands in pyproject.toml. Without a working C++ compiler the package is built without them: torch
+operations and the Python parser take their place.
 """
 
 import platform

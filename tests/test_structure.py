@@ -16,7 +16,7 @@ FLOORS = [
     {"__main__"},
     {"cli"},
     {"cli_task", "cli_live"},
-    {"demo", "bench_tables", "bench_train", "bench_live"},
+    {"demo", "bench_tables", "bench_train", "bench_live", "over_time"},
     {
         "frame_lines",
         "onnx_step",
