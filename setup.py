@@ -1,8 +1,8 @@
-"""Builds two plain C++ libraries, for any Python and any torch: the CPU kernel and the `.skeleton` parser.
+"""Builds three plain C++ libraries, for any Python and any torch: CPU kernel, step, `.skeleton` parser.
 
-They stand beside `kernels/cpu.py` and `data_prep/skeleton_parser.py`. The rest of the build stands in
-pyproject.toml. Without a working C++ compiler the package is built without them: torch operations and the
-Python parser take their place.
+They stand beside `kernels/cpu.py`, `kernels/step.py` and `data_prep/skeleton_parser.py`. The rest of the
+build stands in pyproject.toml. Without a working C++ compiler the package is built without them: torch
+operations and the Python parser take their place.
 """
 
 import platform
@@ -67,6 +67,12 @@ setup(
             "action_indrnn.kernels._cpu",
             sources=["kernels/cpu.cpp", "kernels/cpu_steps.cpp"],
             depends=["kernels/cpu.h", "kernels/recurrence.h"],
+            optional=True,
+        ),
+        Extension(
+            "action_indrnn.kernels._step",
+            sources=["kernels/step.cpp", "kernels/step_rows.cpp"],
+            depends=["kernels/step.h"],
             optional=True,
         ),
         Extension(

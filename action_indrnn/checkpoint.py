@@ -57,6 +57,7 @@ class Card(BaseModel):
         seed, epochs: of the run; the epoch is the one whose weights these are.
         clips: of training, validation, test.
         held_out: the validation clips, in words.
+        clip_frames: median length of the training clips; none in a file written before that.
         measured: on the test split, once; none in a file written before that.
     """
 
@@ -75,6 +76,7 @@ class Card(BaseModel):
     epochs: int
     clips: tuple[int, int, int]
     held_out: str
+    clip_frames: float | None = None
     measured: Measured | None = None
 
     def layout(self) -> Layout:

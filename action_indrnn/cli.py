@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from action_indrnn import __version__, cli_task
+from action_indrnn import __version__, cli_live, cli_task
 from action_indrnn.options import DeviceName as Device
 from action_indrnn.options import Threads
 from action_indrnn.options import device as _device
@@ -28,6 +28,7 @@ app = typer.Typer(
 bench = typer.Typer(help="Measure speed.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 app.add_typer(cli_task.app, name="task")
+cli_live.add(app, bench)
 
 DatasetName = Annotated[
     str,
@@ -265,6 +266,9 @@ def evaluate(
     overlap: Annotated[
         bool, typer.Option("--allow-overlap", help="Also where the model has trained on test clips.")
     ] = False,
+    over_time: Annotated[
+        bool, typer.Option("--over-time", help="Say also how soon, and how well on unsegmented streams.")
+    ] = False,
     device: Device = "cpu",
     threads: Threads = 1,
 ) -> None:
@@ -277,6 +281,7 @@ def evaluate(
         raise ValueError(f"{json_file}: expected a file in a folder that exists")
 
     from action_indrnn import dataset, evaluation, processes
+    from action_indrnn.recognizer import Recognizer
 
     with processes.group(device) as own:
         network, card = checkpoint.load_model(model, _device(own, threads))
@@ -293,11 +298,19 @@ def evaluate(
         if not processes.is_first():
             return
     print(evaluation.as_text(report))
+    more: dict[str, object] = {}
+    if over_time:
+        from action_indrnn import over_time as timing
+
+        found = timing.measure(Recognizer(network, card), clips, split.test, labels)
+        print(timing.as_text(*found))
+        more["over_time"] = timing.table(*found)
     if prepared.meta["counts"]["clips_of_whole_set"] and not prepared.meta["counts"]["whole"]:
         print("a partial set: this accuracy does not compare with published ones")
     if json_file:
         with checkpoint.replacing(json_file) as partial_file:
-            text = report.json(model=str(model), dataset=prepared.meta["dataset"], protocol=protocol)
+            dataset_name = prepared.meta["dataset"]
+            text = report.json(model=str(model), dataset=dataset_name, protocol=protocol, **more)
             partial_file.write_text(text, encoding="utf-8")
         print(f"report  {json_file}")
 

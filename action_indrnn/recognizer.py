@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from action_indrnn import checkpoint, evaluation
+from action_indrnn import checkpoint, evaluation, step, streaming
 from action_indrnn.checkpoint import Card
 from action_indrnn.data_prep import recordings, skeleton_file
 from action_indrnn.data_prep.clip import Clip
@@ -16,6 +18,8 @@ from action_indrnn.data_prep.normalize import normalize
 from action_indrnn.data_prep.sources import Source
 from action_indrnn.dataset import Clips
 from action_indrnn.models import Classifier
+from action_indrnn.step import Step
+from action_indrnn.streaming import Stream, Streams
 
 
 @dataclass(frozen=True)
@@ -105,3 +109,27 @@ class Recognizer:
             Verdict(clip.name, self.card.classes, row)
             for clip, row in zip(clips, evaluation.probabilities(logits), strict=True)
         ]
+
+    @cached_property
+    def step(self) -> Step:
+        """One frame of the network; all streams share it.
+
+        Raises:
+            ValueError: the network needs the whole clip.
+        """
+        return step.of(self.model)
+
+    def stream(self, **settings: Any) -> Stream:
+        """A new stream, which answers after every frame; see `streaming.Stream.feed`.
+
+        Args:
+            settings: of `streaming.Settings`; the duration is that of the training clips if not given.
+
+        Raises:
+            ValueError: the network needs the whole clip, or a setting is out of range.
+        """
+        return Stream(self.step, self.card, streaming.settings_for(self.card, **settings))
+
+    def streams(self, **settings: Any) -> Streams:
+        """Many streams, stepped together; see `stream`."""
+        return Streams(self.step, self.card, streaming.settings_for(self.card, **settings))

@@ -362,6 +362,7 @@ class Run:
             epochs=chosen.best_epoch,
             clips=(len(split.train), len(split.validation), len(split.test)),
             held_out=split.held_out,
+            clip_frames=float(prepared.index["length"].iloc[split.train].median()),
             measured=Measured(
                 split="test",
                 clips=len(report.labels),

@@ -27,12 +27,19 @@ def normalize(clip: Clip, layout: Layout, view: View = "camera") -> Clip:
     if view == "raw":
         return clip
     first = int(np.argmax(clip.present[0]))
-    pose = clip.joints[0, first]
-    joints = clip.joints - pose[layout.centre]
-    if view == "first-frame":
-        joints = joints @ _turn(pose, layout).T
+    origin, turn = placement(clip.joints[0, first], layout, view)
+    joints = clip.joints - origin
+    if turn is not None:
+        joints = joints @ turn.T
     joints[~clip.present] = 0
     return Clip(clip.name, joints, clip.present)
+
+
+def placement(pose: Floats, layout: Layout, view: View) -> tuple[Floats, Floats | None]:
+    """The origin (3,) and the turn (3, 3), if any, that the main actor's first pose (V, 3) gives a clip."""
+    if view == "raw":
+        return np.zeros(3, np.float32), None
+    return pose[layout.centre].copy(), _turn(pose, layout) if view == "first-frame" else None
 
 
 def _turn(pose: Floats, layout: Layout) -> Floats:

@@ -56,7 +56,9 @@ def test_an_installation_owns_one_name(wheel: Path) -> None:
         if path.is_file() and not path.name.startswith(BUILT)
     }
     assert expected <= set(names)
-    libraries = {"action_indrnn/kernels/_cpu.so", "action_indrnn/data_prep/_skeleton.so"}
+    libraries = {
+        f"action_indrnn/{name}.so" for name in ("kernels/_cpu", "kernels/_step", "data_prep/_skeleton")
+    }
     built = libraries if shutil.which("g++") else set()
     assert {name for name in names if name not in expected and ".dist-info/" not in name} == built
 

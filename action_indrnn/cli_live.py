@@ -1,0 +1,133 @@
+"""The commands of live use; everything heavy is imported inside them."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from action_indrnn.options import Threads
+from action_indrnn.options import device as _device
+
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, RUN/model.safetensors.")]
+
+
+def stream(
+    model: ModelFile,
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Answer on a socket, a stream a connection.")
+    ] = "",
+    replay: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Answer to the frames of a .skeleton file.")
+    ] = None,
+    speed: Annotated[
+        float, typer.Option(min=0, help="Of a replay, times the frame rate; 0 for as fast as possible.")
+    ] = 1.0,
+    top: Annotated[int, typer.Option(min=1, help="How many actions to name.")] = 3,
+    rate: Annotated[float, typer.Option(help="Frames a second of the camera.")] = 30.0,
+    duration: Annotated[
+        float | None,
+        typer.Option(help="Seconds of an action; the median of the model's training clips if not given."),
+    ] = None,
+    windows: Annotated[int, typer.Option(min=1, help="Staggered windows.")] = 2,
+    people: Annotated[int, typer.Option(min=1, help="Most persons followed at once.")] = 4,
+    threshold: Annotated[float, typer.Option(help="Probability from which on an action begins.")] = 0.6,
+    release: Annotated[float, typer.Option(help="Probability under which it ends.")] = 0.4,
+    smoothing: Annotated[float, typer.Option(help="Seconds over which probabilities are smoothed.")] = 0.2,
+    hold: Annotated[float, typer.Option(help="Seconds over the threshold before an action begins.")] = 0.2,
+    threads: Threads = 1,
+) -> None:
+    r"""Answer after every frame: JSON Lines in, JSON Lines out.
+
+    A frame is one line, with the joints in metres, y up, in the order of the model's joint layout; the time
+    stamp in seconds may be missing. Every line gets one line back at once. A line that is no frame gets one
+    with "error", and the stream goes on.
+
+    \b
+      action-indrnn stream run/model.safetensors --replay clip.skeleton --speed 0
+
+    \b
+      python -c 'import json; [print(json.dumps({"time": t / 30, "bodies": [{"id": 1, "joints":
+        [[0.01 * j, 0.06 * j, 3] for j in range(25)]}]}), flush=True) for t in range(60)]' |
+        action-indrnn stream run/model.safetensors
+    """
+    if listen and replay:
+        raise typer.BadParameter("expected one of --listen and --replay, found both")
+    _device("cpu", threads)
+
+    from action_indrnn import frame_lines
+    from action_indrnn.data_prep import skeleton_file
+    from action_indrnn.decision import Rule
+    from action_indrnn.recognizer import Recognizer
+    from action_indrnn.streaming import Stream
+
+    place = frame_lines.address(listen) if listen else None
+    recording = skeleton_file.read(replay) if replay else None
+    rule = Rule(smoothing=smoothing, threshold=threshold, release=release, hold=hold)
+    recognizer = Recognizer.load(model)
+    given = {} if duration is None else {"duration": duration}
+
+    def fresh() -> Stream:
+        return recognizer.stream(rate=rate, windows=windows, people=people, rule=rule, **given)
+
+    def write(text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    first = fresh()
+    try:
+        if recording is not None:
+            frame_lines.replay(recording, write, first, top, speed)
+        elif place is not None:
+            with frame_lines.Server(place, fresh, top) as server:
+                print(f"listening on {place[0]}:{server.server_address[1]}", flush=True)
+                server.serve_forever()
+        elif frame_lines.answer(sys.stdin.buffer, write, first, top):
+            raise typer.Exit(1)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def export(
+    model: ModelFile,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file, new, OUT.onnx.")],
+) -> None:
+    """Write one frame's step as ONNX: features and state in, logits and state out, for any batch."""
+    if out.exists() or not out.parent.is_dir():
+        raise ValueError(f"{out}: expected a new file in a folder that exists")
+
+    from action_indrnn import checkpoint, onnx_step
+
+    network, card = checkpoint.load_model(model)
+    difference = onnx_step.export(network, card, out)
+    print(f"exported      {out}: features (B, {card.features}) and a state to logits and a state")
+    print(f"checked       {onnx_step.FRAMES} frames in onnxruntime, relative difference {difference:.1e}")
+
+
+def bench_live(
+    config: Annotated[
+        str, typer.Argument(metavar="[CONFIG]", help="A shipped name or a .toml.")
+    ] = "residual",
+    streams: Annotated[
+        list[int] | None,
+        typer.Option("--streams", min=1, help="Streams at once; 1, 10, 100 and 1000 if not given."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0, help="Of every contender.")] = 2.0,
+    threads: Threads = 1,
+) -> None:
+    """Time a frame: this program's step, torch eager and compiled, onnxruntime, and a window run anew."""
+    from action_indrnn import bench_live as benchmark
+    from action_indrnn import config as configuration
+
+    _device("cpu", threads)
+    settings = configuration.load(config)
+    print(f"{config}: microseconds a frame of all streams, {threads} threads")
+    for line in benchmark.run(settings, streams or benchmark.STREAMS, seconds, threads):
+        print(line, flush=True)
+
+
+def add(app: typer.Typer, bench: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(stream)
+    app.command()(export)
+    bench.command("live")(bench_live)

@@ -1,0 +1,121 @@
+"""The decision rule of a stream: from probabilities after every frame to actions that begin and end."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When an action is said to begin and to end.
+
+    A network knows no class for "nothing": it spreads its probability then, or errs; a higher threshold says
+    less.
+
+    Attributes:
+        smoothing: seconds after which an earlier probability counts 1 / e.
+        threshold: smoothed probability from which on an action may begin.
+        release: smoothed probability under which it ends.
+        hold: seconds that the same action must stay over the threshold before it begins.
+        least: share of a window that must have been seen; before that there is no action yet.
+        restart: whether the windows restart when an action ends, so that the next one is seen from its start.
+    """
+
+    smoothing: float = 0.2
+    threshold: float = 0.6
+    release: float = 0.4
+    hold: float = 0.2
+    least: float = 0.3
+    restart: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("smoothing", "hold"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name}: expected 0 seconds or more, found {value:g}")
+        for name in ("threshold", "release", "least"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name}: expected a share between 0 and 1, found {value:g}")
+        if self.release > self.threshold:
+            raise ValueError(
+                f"release: expected at most the threshold {self.threshold:g}, found {self.release:g}"
+            )
+
+
+@dataclass(frozen=True)
+class Segment:
+    """An action in time.
+
+    Attributes:
+        label: its class.
+        start: seconds; when it was first over the threshold.
+        end: seconds; none while it goes on.
+    """
+
+    label: int
+    start: float
+    end: float | None = None
+
+
+@dataclass
+class Decision:
+    """The rule at work on one sequence of probabilities.
+
+    Attributes:
+        current: the action that goes on, if one does.
+        smoothed: (K,) the smoothed probabilities; none before the first.
+        time: seconds, of the last update.
+        candidate, since: the class over the threshold and since when; -1 for none.
+    """
+
+    rule: Rule
+    current: Segment | None = None
+    smoothed: NDArray[np.float64] | None = None
+    time: float = 0.0
+    candidate: int = -1
+    since: float = 0.0
+
+    def update(self, probabilities: NDArray[np.float64], seen: float, time: float) -> list[Segment]:
+        """The segments that end or begin now, the ended one first.
+
+        Args:
+            probabilities: (K,).
+            seen: share of a window that they rest on.
+            time: seconds, not before the last one.
+        """
+        if self.smoothed is None or not self.rule.smoothing:
+            self.smoothed = probabilities.copy()
+        else:
+            self.smoothed += -math.expm1((self.time - time) / self.rule.smoothing) * (
+                probabilities - self.smoothed
+            )
+        self.time = time
+        best = int(self.smoothed.argmax())
+        over = seen >= self.rule.least and self.smoothed[best] >= self.rule.threshold
+        if not over or best != self.candidate:
+            self.candidate, self.since = (best, time) if over else (-1, time)
+        held = over and time - self.since >= self.rule.hold - 1e-9  # times are sums of rounded fractions
+        events = []
+        if self.current is not None:
+            weak = self.smoothed[self.current.label] < self.rule.release
+            if weak or (held and best != self.current.label):
+                events.append(self.finish(time))
+        if self.current is None and held:
+            self.current = Segment(best, self.since)
+            events.append(self.current)
+        return events
+
+    def finish(self, time: float) -> Segment:
+        """The segment that goes on, ended."""
+        assert self.current is not None
+        ended = Segment(self.current.label, self.current.start, time)
+        self.current = None
+        return ended
+
+    def forget(self) -> None:
+        """Drop what was smoothed: the windows have restarted."""
+        self.smoothed, self.candidate = None, -1

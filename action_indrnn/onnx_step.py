@@ -1,0 +1,127 @@
+"""One frame's step of a network as ONNX, for programs without torch.
+
+    inputs   features (B, F) float32, actor after actor, joint after joint; state (B, N), zeros at first
+    outputs  logits (B, K), state_after (B, N), which is the next frame's state
+
+The file's metadata says classes, joints, normalisation, and how many frames a clip is sampled to.
+"""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from action_indrnn.checkpoint import Card, replacing
+from action_indrnn.classifier import Classifier
+from action_indrnn.layers import IndRNN
+from action_indrnn.step import check_causal
+from action_indrnn.step import of as step_of
+
+FRAMES = 300  # that the exported step is checked over, ten seconds
+TOLERANCE = 1e-3  # of the largest logit
+EXTRA = 'expected the packages of the extra "export": pip install "action-indrnn[export]"'
+
+
+class _OneStep(IndRNN):
+    """The recurrence of one step, in operations that ONNX knows."""
+
+    def forward(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        assert h0 is not None
+        z = x[0] + self.u * h0
+        h = {"relu": torch.relu, "tanh": torch.tanh, "identity": torch.clone}[self.activation](z)
+        return h[None], h
+
+
+class _OneFrame(nn.Module):
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model)
+        self.units = [module.units for module in model.memories()]
+        for module in self.model.recurrences():
+            module.__class__ = _OneStep  # the kernels' own operator is none of ONNX
+
+    def forward(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        logits, after = self.model(features[None], torch.split(state, self.units, dim=1))
+        return logits, torch.cat(after, dim=1)
+
+
+def export(model: Classifier, card: Card, out: Path) -> float:
+    """Writes the step; the largest difference from torch over chained frames, relative to the largest logit.
+
+    Raises:
+        ValueError: the network needs the whole clip, packages are missing, or the file does not agree.
+    """
+    check_causal(model)
+    try:
+        import onnx
+        import onnxruntime  # noqa: F401  # checks the file
+        import onnxscript  # noqa: F401  # torch's exporter needs it
+    except ImportError as error:
+        raise ValueError(f"{EXTRA}; found no {error.name}") from error
+    model = model.eval()
+    one = _OneFrame(model)
+    batch = torch.export.Dim("batch", min=1)
+    example = torch.zeros(2, card.features), torch.zeros(2, sum(one.units))
+    program = torch.onnx.export(
+        one,
+        example,
+        dynamo=True,
+        input_names=["features", "state"],
+        output_names=["logits", "state_after"],
+        dynamic_shapes=({0: batch}, {0: batch}),
+        verbose=False,
+    )
+    assert program is not None
+    proto = program.model_proto
+    description = {
+        "classes": card.classes,
+        "joints": card.joint_layout["joints"],
+        "view": card.view,
+        "frames": card.config.data.frames,
+        "clip_frames": card.clip_frames,
+        "program": card.program,
+    }
+    for key, value in description.items():
+        entry = proto.metadata_props.add()
+        entry.key, entry.value = key, json.dumps(value)
+    onnx.checker.check_model(proto)
+    content = proto.SerializeToString()
+    difference = _difference(model, content)
+    if not difference <= TOLERANCE:
+        raise ValueError(
+            f"{out}: expected torch's logits within {TOLERANCE:g}, found a difference {difference:.1e}"
+        )
+    with replacing(out) as partial:
+        partial.write_bytes(content)
+    return difference
+
+
+def session(content: bytes, threads: int = 1) -> Any:
+    """An onnxruntime session of the file's content on a CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = threads
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def _difference(model: Classifier, content: bytes) -> float:
+    runtime, step = session(content), step_of(model)
+    random = np.random.default_rng(0)
+    worst = largest = 0.0
+    for batch in (1, 3):
+        ours, theirs = torch.zeros(batch, step.width), np.zeros((batch, step.width), np.float32)
+        for frame in range(FRAMES):
+            if frame % 20 == 0:  # a window's length: u above 1 grows without end beyond what was trained
+                ours.zero_()
+                theirs = np.zeros_like(theirs)
+            x = random.normal(0, 0.5, (batch, model.features)).astype(np.float32)
+            logits, theirs = runtime.run(None, {"features": x, "state": theirs})
+            expected = step.advance(torch.from_numpy(x), ours).numpy()
+            worst = max(worst, float(np.abs(logits - expected).max()))
+            largest = max(largest, float(np.abs(expected).max()))
+    return worst / largest

@@ -1,0 +1,165 @@
+"""One frame of a network as one step: from features and a state to logits, for many rows at once.
+
+The state of a row is one flat vector: the states of the network's `memories()` after one another, so rows can
+be gathered, kept and written as they are.
+
+Shapes: `B` rows, `F` features, `H` units, `S` numbers of a state, `K` classes.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from action_indrnn.classifier import Classifier
+from action_indrnn.kernels import step as compiled
+from action_indrnn.kernels.step import Layer
+from action_indrnn.layers import BatchNormOverTime, RecurrentBlock
+from action_indrnn.models import PlainIndRNN, ResidualIndRNN
+
+
+class Step:
+    """Steps through the network's own modules.
+
+    Args:
+        model: a causal network; it is put into evaluation mode.
+
+    Attributes:
+        width: S, numbers in the state of a row.
+
+    Raises:
+        ValueError: the network needs the whole clip.
+    """
+
+    def __init__(self, model: Classifier) -> None:
+        check_causal(model)
+        self.model = model.eval()
+        self.device = next(model.parameters()).device
+        self.units = [module.units for module in model.memories()]
+        self.width = sum(self.units)
+
+    @torch.inference_mode()
+    def advance(self, x: Tensor, state: Tensor) -> Tensor:
+        """Returns the logits (B, K) after one more frame x (B, F); the state (B, S) is replaced in place."""
+        parts = torch.split(state.to(self.device), self.units, dim=1)
+        logits, after = self.model(x.to(self.device)[None], tuple(part.contiguous() for part in parts))
+        torch.cat(tuple(part.to(state.device) for part in after), dim=1, out=state)
+        return logits.to(state.device)  # type: ignore[no-any-return]
+
+
+class FusedStep(Step):
+    """Steps through plain and residual networks with every batch normalisation folded into its neighbours.
+
+    Few rows take the compiled step, where it is there; not from two threads at once, as its memory is given.
+    """
+
+    def __init__(self, model: PlainIndRNN | ResidualIndRNN) -> None:
+        super().__init__(model)
+        # In both networks maps and recurrent blocks alternate in the order in which they are registered.
+        linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+        maps = [module for module in linear if module is not model.classifier]
+        blocks = [module for module in model.modules() if isinstance(module, RecurrentBlock)]
+        residual = isinstance(model, ResidualIndRNN)
+        joins = [residual and number % 2 == 0 for number in range(len(blocks))]
+        self.activation = blocks[0].indrnn.activation
+        self.layers, (self.weight, self.bias) = _fold(maps, blocks, joins, model.classifier)
+        self.front = model.front
+        self.program: compiled.Program | None = None
+        if compiled.available() and self.activation in compiled.ACTIVATIONS:
+            self.program = compiled.Program(self.layers, self.weight, self.bias, self.activation)
+
+    @torch.inference_mode()
+    def advance(self, x: Tensor, state: Tensor) -> Tensor:
+        """Returns the logits (B, K) after one more frame x (B, F); the state (B, S) is replaced in place."""
+        h = x if self.front is None else self.front(x[None])[0]
+        if self.program is not None and len(h) <= compiled.MOST_ROWS:
+            return self.program.advance(h.contiguous(), state)
+        trunk: Tensor | None = None
+        parts = torch.split(state, self.units, dim=1)
+        for layer, part in zip(self.layers, parts, strict=True):
+            z = _map(h, layer.weight, layer.bias)
+            if layer.joins:
+                z = trunk = z if trunk is None else trunk.add_(z)
+            part.mul_(layer.u)
+            if layer.scale is None or layer.shift is None:
+                part.add_(z)
+            else:
+                part.add_(torch.addcmul(layer.shift, z, layer.scale))
+            if self.activation == "relu":
+                part.relu_()
+            elif self.activation == "tanh":
+                part.tanh_()
+            h = part
+        return _map(h, self.weight, self.bias)
+
+
+def of(model: Classifier) -> Step:
+    """The fastest step of a network: fused where it is a plain or a residual one on a CPU, read at its last step.
+
+    Raises:
+        ValueError: the network needs the whole clip.
+    """
+    bare = next(model.parameters()).is_cpu and model.difference is None and model.mean is None
+    return FusedStep(model) if bare and isinstance(model, PlainIndRNN | ResidualIndRNN) else Step(model)
+
+
+def check_causal(model: Classifier) -> None:
+    """Check that the network can answer before a clip's end.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not model.causal:
+        raise ValueError(
+            f"expected a network that walks forwards only, found a {type(model).__name__} one: it needs the "
+            "whole clip at once and cannot answer frame by frame; train with model.bidirectional=false"
+        )
+
+
+def _map(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    if len(x) == 1:  # a product with a vector reads the weights once and has no packing
+        return torch.addmv(bias, weight, x[0])[None]
+    return torch.addmm(bias, x, weight.t())
+
+
+@torch.no_grad()
+def _fold(
+    maps: list[nn.Linear], blocks: list[RecurrentBlock], joins: list[bool], classifier: nn.Module
+) -> tuple[list[Layer], tuple[Tensor, Tensor]]:
+    """The layers without normalisations, and weight and bias of the classifier, computed in double precision.
+
+    One after a recurrence goes into the map that follows; one before it into the map in front, or stands as
+    a scale and a shift where that map joins a trunk, which others read.
+    """
+    layers: list[Layer] = []
+    scale: Tensor | None = None
+    shift: Tensor | None = None  # of the normalisation behind the recurrence before
+    for linear, block, joint in zip(maps, blocks, joins, strict=True):
+        weight, bias = _behind(linear, scale, shift)
+        factor, offset = _affine(block.norm)
+        own: tuple[Tensor | None, Tensor | None] = None, None
+        if block.norm_first:
+            if joint:
+                own = factor.float(), offset.float()
+            else:
+                weight, bias = factor[:, None] * weight, factor * bias + offset
+        else:
+            scale, shift = factor, offset
+        u = block.indrnn.u.detach().clone()
+        layers.append(Layer(weight.float().contiguous(), bias.float(), joint, *own, u))
+    assert isinstance(classifier, nn.Linear)
+    weight, bias = _behind(classifier, scale, shift)
+    return layers, (weight.float().contiguous(), bias.float())
+
+
+def _behind(linear: nn.Linear, scale: Tensor | None, shift: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a map of scale * h + shift, as a map of h."""
+    weight, bias = linear.weight.double(), linear.bias.double()
+    if scale is None or shift is None:
+        return weight, bias
+    return weight * scale, bias + weight @ shift
+
+
+def _affine(norm: BatchNormOverTime) -> tuple[Tensor, Tensor]:
+    """Scale and shift of a normalisation by its running statistics."""
+    inner = norm.norm
+    scale = inner.weight.double() * torch.rsqrt(inner.get_buffer("running_var").double() + inner.eps)
+    return scale, inner.bias.double() - inner.get_buffer("running_mean").double() * scale

@@ -1,0 +1,47 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from action_indrnn import checkpoint, onnx_step
+
+from .test_cli import call
+from .test_streaming import recognizer
+
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+
+# The exporter's own, about its inner workings.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+
+def test_the_exported_step_gives_the_whole_clips_logits(tmp_path: Path, monkeypatch, capsys) -> None:
+    network = recognizer()
+    model, out = tmp_path / "model.safetensors", tmp_path / "step.onnx"
+    checkpoint.save_model(model, network.model, network.card)
+    assert call(monkeypatch, "export", model, out) == 0
+    assert "checked       300 frames" in capsys.readouterr().out
+    session = onnx_step.session(out.read_bytes())
+    assert json.loads(session.get_modelmeta().custom_metadata_map["classes"])[0] == network.card.classes[0]
+    x = torch.randn(20, 4, 150)
+    state = np.zeros((4, network.step.width), np.float32)
+    for frame in x:
+        logits, state = session.run(None, {"features": frame.numpy(), "state": state})
+    with torch.inference_mode():
+        expected = network.model(x)[0].numpy()
+    np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    assert call(monkeypatch, "export", model, out) == 1
+    assert "expected a new file" in capsys.readouterr().err
+
+
+def test_a_network_that_needs_the_whole_clip_is_refused(tmp_path: Path) -> None:
+    network = recognizer(bidirectional=True)
+    with pytest.raises(ValueError, match="walks forwards only"):
+        onnx_step.export(network.model, network.card, tmp_path / "step.onnx")

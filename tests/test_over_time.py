@@ -1,0 +1,83 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from action_indrnn import evaluation, over_time
+from action_indrnn.data_prep.archive import PreparedSet
+from action_indrnn.data_prep.clip import Clip
+from action_indrnn.dataset import Clips
+from action_indrnn.decision import Rule
+from action_indrnn.recognizer import Recognizer
+from action_indrnn.streaming import Stream
+
+from .test_cli import call, run_folder  # noqa: F401  # a fixture
+from .test_streaming import FRAMES, recognizer, walk
+
+
+def test_accuracy_by_share_and_the_first_lasting_right_answer() -> None:
+    logits = np.zeros((20, 4, 3), np.float32)
+    logits[:, :, 0] = 0.1  # class 0 is said
+    logits[9:, 0, 1] = 1  # right from step 10 on
+    logits[4, 1, 1] = 1  # right once, then no more
+    logits[2:6, 2, 1] = 1  # right, wrong, right for good from step 20 on
+    logits[19, 2, 1] = 1
+    labels, lengths = np.array([1, 1, 1, 0]), np.array([40, 40, 100, 60])  # clip 3 is right from the start
+    found = over_time.early(logits, labels, lengths)
+    assert found.accuracy[10] == 1 / 4
+    assert found.accuracy[30] == 2 / 4
+    assert found.accuracy[50] == 2 / 4
+    assert found.accuracy[100] == 3 / 4
+    assert found.decided == 3 / 4
+    assert found.decision_share == pytest.approx((10 / 20 + 20 / 20 + 1 / 20) / 3)
+    assert found.decision_frames == pytest.approx((20 + 100 + 3) / 3)
+    nothing = over_time.early(logits[:, 1:2], labels[1:2], lengths[1:2])
+    assert np.isnan(nothing.decision_frames)
+    assert nothing.decided == 0
+
+
+def test_the_last_step_is_the_evaluation(made_set: PreparedSet) -> None:
+    network, clips, numbers = recognizer(), Clips.of_set(made_set), np.arange(0, 60, 7)
+    options = {"frames": FRAMES, "passes": 3, "batch": 6}
+    found = over_time.running_logits(network.model, clips, numbers, **options)
+    expected = evaluation.scores(network.model, clips, numbers, **options).mean(axis=0)
+    assert found.shape == (FRAMES, len(numbers), 14)
+    np.testing.assert_allclose(found[-1], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_alarms_of_a_network_that_says_one_class_for_ever() -> None:
+    network = recognizer()
+    network.model.classifier.weight.data.zero_()
+    network.model.classifier.bias.data.zero_()
+    network.model.classifier.bias.data[5] = 20
+    clips = Clips.of_clips([Clip(f"{n}", walk(60, seed=n)[None], np.ones((1, 60), bool)) for n in range(30)])
+    labels = np.where(np.arange(30) == 7, 5, 2)
+    found = over_time.unsegmented(network, clips, np.arange(30), labels)
+    assert (found.clips, found.minutes) == (30, pytest.approx(1))
+    # one segment begins in each of the two streams and never ends; only clip 7 could make one right
+    assert round(found.false_alarms * found.minutes + found.found * 30) == 2
+    quiet = over_time.unsegmented(Quiet(network.model, network.card), clips, np.arange(30), labels)
+    assert (quiet.found, quiet.false_alarms) == (0, 0)
+    nothing = over_time.early(np.zeros((20, 1, 2), np.float32), labels[:1], labels[:1])
+    assert over_time.table(nothing, quiet)["unsegmented"]["delay"] is None
+
+
+class Quiet(Recognizer):
+    """A recogniser whose rule never says anything."""
+
+    def stream(self, **settings: object) -> Stream:
+        made = super().stream(**settings)
+        made.settings = replace(made.settings, rule=Rule(least=1, hold=1e6))
+        return made
+
+
+def test_the_command(run_folder: Path, made_set: PreparedSet, tmp_path: Path, monkeypatch, capsys) -> None:  # noqa: F811
+    out = tmp_path / "report.json"
+    model = run_folder / "model.safetensors"
+    arguments = ("evaluate", model, made_set.path, "--protocol", "xsub", "--over-time", "--json", out)
+    assert call(monkeypatch, *arguments) == 0
+    text, found = capsys.readouterr().out, json.loads(out.read_text())
+    assert "false alarms a minute" in text
+    assert found["over_time"]["early"]["accuracy"]["100"] == pytest.approx(found["top1"])

@@ -1,0 +1,224 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from action_indrnn import __version__, config, models, step
+from action_indrnn.checkpoint import Card
+from action_indrnn.data_prep import layout, made
+from action_indrnn.data_prep.clip import Clip
+from action_indrnn.data_prep.normalize import normalize
+from action_indrnn.dataset import Clips
+from action_indrnn.decision import Rule
+from action_indrnn.recognizer import Recognizer
+from action_indrnn.streaming import RATE, FrameAnswers, Stream, feed_all
+
+from .conftest import person
+
+FRAMES, STRIDE = 5, 4
+LAYOUT = layout.load("ntu25")
+
+
+def recognizer(view: str = "camera", **model: object) -> Recognizer:
+    torch.manual_seed(1)
+    settings = config.load("residual", ("model.units=16", "model.blocks=1", f"data.frames={FRAMES}"))
+    if model:
+        settings = settings.model_copy(update={"model": settings.model.model_copy(update=model)})
+    card = Card(
+        program=f"action-indrnn {__version__}", config=settings, dataset="made", protocol="xsub", whole=False,
+        classes=tuple(made.CLASSES), features=150, view=view, joint_layout=LAYOUT.table(), seed=0, epochs=1,
+        clips=(1, 1, 1), held_out="nobody", clip_frames=FRAMES * STRIDE,
+    )  # fmt: skip
+    network = models.build(settings, 150, len(made.CLASSES)).eval()
+    with torch.no_grad():
+        network.classifier.weight.mul_(30)  # answers that differ
+    return Recognizer(network, card)
+
+
+def walk(frames: int, x: float = 0.0, seed: int = 0) -> np.ndarray:
+    """(frames, 25, 3) joints that move."""
+    random = np.random.default_rng(seed)
+    drift = np.cumsum(random.normal(0, 0.02, (frames, 25, 3)), axis=0)
+    return (person(x) + drift).astype(np.float32)
+
+
+def run(stream: Stream, bodies: dict[int, np.ndarray]) -> list[FrameAnswers]:
+    frames = len(next(iter(bodies.values())))
+    return [stream.feed({name: joints[t] for name, joints in bodies.items()}) for t in range(frames)]
+
+
+def logits_of(network: Recognizer, joints: np.ndarray, start: int = 0) -> np.ndarray:
+    """(STRIDE, K) logits of the whole clip by the road of `classify`, one row for each choice of frames."""
+    clip = Clip("clip", joints, joints.any(axis=(2, 3)))
+    clips = Clips.of_clips([normalize(clip, LAYOUT, network.card.view)])
+    numbers = torch.zeros(STRIDE, dtype=torch.int64)
+    frames = torch.arange(FRAMES) * STRIDE + torch.arange(STRIDE)[:, None] + start
+    with torch.inference_mode():
+        return network.model(clips.batch(numbers, frames))[0].numpy()
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits.astype(np.float64) - logits.max())
+    return powers / powers.sum()
+
+
+@pytest.mark.parametrize("view", ["camera", "first-frame", "raw"])
+@pytest.mark.parametrize("actors", [1, 2])
+def test_a_clip_fed_frame_by_frame_gets_the_logits_of_the_whole_clip(view: str, actors: int) -> None:
+    network = recognizer(view)
+    joints = np.stack([walk(FRAMES * STRIDE, 0.5 * number, number) for number in range(actors)])
+    joints[-1, 7:9] = 0  # two frames in which nobody is seen there
+    if actors == 2:
+        joints[0] += np.linspace(0, 1, FRAMES * STRIDE, dtype=np.float32)[:, None, None]  # the main actor
+    stream = network.stream()
+    found = run(stream, dict(enumerate(joints)))
+    (answer,) = [one for one in found[-1].answers if len(one.bodies) == actors]
+    expected = logits_of(network, joints)
+    windows = stream.followed[answer.bodies].windows
+    np.testing.assert_allclose(windows.logits[:STRIDE].numpy(), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(answer.probabilities, softmax(expected.mean(axis=0)), rtol=1e-3, atol=1e-6)
+    assert answer.seen == 1
+    assert len({tuple(one.answers[0].probabilities) for one in found}) == len(found)  # new after every frame
+
+
+def test_windows_restart_and_the_fullest_answers() -> None:
+    network, length = recognizer(), FRAMES * STRIDE
+    joints = walk(3 * length)
+    found = run(network.stream(rule=Rule(threshold=1)), {3: joints})
+    seen = [answer.answers[0].seen for answer in found]
+    assert seen[:length] == [(t + 1) / length for t in range(length)]
+    assert min(seen[length:]) == pytest.approx(0.5 + 1 / length)
+    for start in (length // 2, length, 2 * length):  # a window's end: all that it saw is one clip
+        end = start + length - 1
+        expected = softmax(logits_of(network, joints[None, start : start + length]).mean(axis=0))
+        np.testing.assert_allclose(found[end].answers[0].probabilities, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_time_stamps_of_any_rate_step_by_time() -> None:
+    network = recognizer()
+    joints = walk(40)
+    usual = run(network.stream(), {0: joints[:20]})[-1].answers[0]
+    doubled = network.stream()  # 60 frames a second: every second one is another's repetition
+    for t in range(20):
+        doubled.feed({0: joints[t]}, 7 + t / RATE)
+        last = doubled.feed({0: joints[t] + 0.3}, 7 + t / RATE + 0.3 / RATE)
+    np.testing.assert_array_equal(last.answers[0].probabilities, usual.probabilities)
+    slow = network.stream()  # 7.5 a second: every frame steps every phase
+    for t in range(FRAMES):
+        found = slow.feed({0: joints[t * STRIDE]}, t * STRIDE / RATE)
+    windows = slow.followed[0,].windows
+    assert windows.stepped[:STRIDE] == [FRAMES] + [FRAMES - 1] * (STRIDE - 1)
+    assert found.time == pytest.approx((FRAMES - 1) * STRIDE / RATE)
+
+
+def test_late_missing_and_stale() -> None:
+    stream = recognizer().stream(gap=1)
+    first = stream.feed({0: person()}, 5.0)
+    stream.feed({0: person(0.1)}, 5.2)  # five frames are missing
+    late = stream.feed({0: person(3)}, 5.1)
+    assert late.late
+    assert not first.late
+    assert late.answers[0].bodies == (0,)
+    assert stream.people[0].centre[0] == pytest.approx(0.1)
+    stream.feed({0: person(0.2)}, 9.0)
+    assert sum(stream.followed[0,].windows.stepped) == 1  # a new start
+    assert not stream.feed({}, 9.5).late
+    assert stream.feed({}, 10.2).answers == []  # nobody for longer than the gap
+
+
+def test_a_person_found_again_under_another_id_goes_on() -> None:
+    stream = recognizer().stream()
+    run(stream, {4: walk(6)})
+    stream.feed({})
+    found = stream.feed({9: walk(6)[-1]})
+    assert [answer.bodies for answer in found.answers] == [(4,)]
+    assert sum(stream.followed[4,].windows.stepped) == 8
+    elsewhere = stream.feed({9: walk(6)[-1], 11: person(4.0)})
+    assert [answer.bodies for answer in elsewhere.answers] == [(4,), (11,)]
+
+
+def test_persons_have_states_of_their_own_and_pairs_only_when_close() -> None:
+    network = recognizer()
+    near, far = walk(12, 1.0, 1), walk(12, 6.0, 2)
+    alone = run(network.stream(), {0: near})[-1].answers[0]
+    found = run(network.stream(), {0: near, 1: walk(12, 1.5, 3), 2: far})[-1]
+    assert [answer.bodies for answer in found.answers] == [(0,), (1,), (2,), (0, 1)]
+    np.testing.assert_allclose(found.answers[0].probabilities, alone.probabilities, rtol=1e-4)
+    few = run(network.stream(people=1), {0: near, 1: far})[-1]
+    assert [answer.bodies for answer in few.answers] == [(0,)]
+
+
+def test_saved_and_restored_goes_on_to_the_bit() -> None:
+    network = recognizer("first-frame")
+    joints = {"left": walk(50, 0.0, 4), 7: walk(50, 0.8, 5)}
+    rule = Rule(threshold=0.2, release=0.1, hold=0.05)
+    whole = network.stream(rule=rule)
+    expected = run(whole, joints)
+    first, second = network.stream(rule=rule), network.stream(rule=rule)
+    run(first, {name: one[:23] for name, one in joints.items()})
+    second.restore(first.save())
+    found = run(second, {name: one[23:] for name, one in joints.items()})
+    for ours, theirs in zip(found, expected[23:], strict=True):
+        assert (ours.frame, ours.time, ours.events) == (theirs.frame, theirs.time, theirs.events)
+        for one, other in zip(ours.answers, theirs.answers, strict=True):
+            assert one.bodies == other.bodies
+            np.testing.assert_array_equal(one.probabilities, other.probabilities)
+    assert any(one.events for one in expected)
+    second.reset()
+    np.testing.assert_array_equal(
+        run(second, joints)[-1].answers[0].probabilities, expected[-1].answers[0].probabilities
+    )
+    with pytest.raises(ValueError, match="expected the grid"):
+        network.stream(duration=9).restore(first.save())
+    with pytest.raises(ValueError, match="expected the state of a stream"):
+        second.restore(b"\0" * 100)
+
+
+def test_many_streams_at_once_are_as_if_alone() -> None:
+    network = recognizer()
+    clips = {f"camera {number}": walk(15, seed=number) for number in range(6)}
+    alone = {name: run(network.stream(), {0: one}) for name, one in clips.items()}
+    streams = network.streams()
+    for t in range(15):
+        names = [name for number, name in enumerate(clips) if number < 3 or t > 4]
+        found = streams.feed({name: ({0: clips[name][t - 5 * (int(name[-1]) >= 3)]}, None) for name in names})
+    for number, name in enumerate(clips):
+        expected = alone[name][14 if number < 3 else 9].answers[0].probabilities
+        np.testing.assert_allclose(found[name].answers[0].probabilities, expected, rtol=1e-4, atol=1e-7)
+    streams.close("camera 3")
+    assert len(streams.open) == 5
+    one = network.stream()
+    with pytest.raises(ValueError, match="found two of one"):
+        feed_all([(one, {}, None), (one, {}, None)])
+
+
+@pytest.mark.parametrize(
+    ("joints", "time", "message"),
+    [
+        (np.zeros((20, 3)), None, "body 1: joints: expected 25 joints of 3 coordinates, found shape"),
+        (np.full((25, 3), math.nan), None, "body 1: joints: expected metres within"),
+        (person(3000), None, "body 1: joints: expected metres within"),
+        (person(), math.inf, "time: expected seconds, found inf"),
+    ],
+)
+def test_bad_frames_are_refused_and_change_nothing(joints, time, message: str) -> None:
+    stream = recognizer().stream()
+    stream.feed({1: person()})
+    before = stream.save()
+    with pytest.raises(ValueError, match=message):
+        stream.feed({1: joints}, time)
+    assert stream.save() == before
+
+
+def test_bad_settings_and_networks_are_refused() -> None:
+    with pytest.raises(ValueError, match="duration: expected a number above 0, found -1"):
+        recognizer().stream(duration=-1)
+    with pytest.raises(ValueError, match="windows: expected 1 or more, found 0"):
+        recognizer().stream(windows=0)
+    network = recognizer(bidirectional=True)
+    with pytest.raises(ValueError, match="walks forwards only"):
+        network.stream()
+    older = recognizer().card.model_copy(update={"clip_frames": None})
+    assert Recognizer(recognizer().model, older).stream().settings.duration == 2.5
+    assert isinstance(recognizer().step, step.FusedStep)
