@@ -242,6 +242,8 @@ class Stream:
                 if near is None and (len(self.people) >= self.settings.people or body in self.people):
                     continue
                 name = body if near is None else near
+                # one alias a person: a tracker that gives new ids for ever must not fill the memory
+                self.names = {other: owner for other, owner in self.names.items() if owner != name}
                 self.names[body] = name
             person = self.people.setdefault(name, _Person(None, centre, self.time))
             moved = float(np.square(centre - person.centre).sum())

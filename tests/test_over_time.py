@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from action_indrnn import evaluation, over_time
+from action_indrnn import evaluation, models, over_time, training
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.clip import Clip
 from action_indrnn.dataset import Clips
@@ -15,6 +16,7 @@ from action_indrnn.streaming import Stream
 
 from .test_cli import call, run_folder  # noqa: F401  # a fixture
 from .test_streaming import FRAMES, recognizer, walk
+from .test_training import tiny
 
 
 def test_accuracy_by_share_and_the_first_lasting_right_answer() -> None:
@@ -71,6 +73,23 @@ class Quiet(Recognizer):
         made = super().stream(**settings)
         made.settings = replace(made.settings, rule=Rule(least=1, hold=1e6))
         return made
+
+
+def test_trained_on_made_clips_it_finds_actions_in_a_long_sequence(
+    made_set: PreparedSet, tmp_path: Path
+) -> None:
+    settings = ("train.max_epochs=60", "model.units=32", "model.dropout=0.1", "evaluate.passes=2")
+    run = training.Run(tiny(*settings), made_set, "xsub", tmp_path / "run")
+    run.start()
+    trained = Recognizer.load(run.train().model)
+    assert trained.card.clip_frames == np.median(made_set.column("length")[run.split.train])
+    chosen, labels = run.split.train, made_set.column("label")
+    found = over_time.unsegmented(trained, Clips.of_set(made_set), chosen, labels)
+    untrained = Recognizer(recognizer().model, trained.card)
+    torch.manual_seed(0)
+    untrained.model = models.build(trained.card.config, 150, len(trained.card.classes)).eval()
+    guessed = over_time.unsegmented(untrained, Clips.of_set(made_set), chosen, labels)
+    assert found.found > guessed.found + 0.15
 
 
 def test_the_command(run_folder: Path, made_set: PreparedSet, tmp_path: Path, monkeypatch, capsys) -> None:  # noqa: F811

@@ -222,3 +222,17 @@ def test_bad_settings_and_networks_are_refused() -> None:
     older = recognizer().card.model_copy(update={"clip_frames": None})
     assert Recognizer(recognizer().model, older).stream().settings.duration == 2.5
     assert isinstance(recognizer().step, step.FusedStep)
+
+
+def test_a_stream_takes_no_more_memory_with_time() -> None:
+    stream = recognizer().stream(rule=Rule(threshold=0.2, release=0.1))
+    sizes = []
+    for frame in range(1200):  # a tracker that gives a new id to one person every ten frames, and clutter
+        bodies = {frame // 10: person(0.001 * (frame % 50))}
+        if frame % 3 == 0:
+            bodies[10**6 + frame] = person(5 + frame % 7)
+        stream.feed(bodies)
+        sizes.append((len(stream.people), len(stream.names), len(stream.followed)))
+    assert max(sizes[600:]) <= max(sizes[:600])
+    assert max(people for people, _, _ in sizes) <= stream.settings.people
+    assert (0,) in stream.followed
