@@ -92,7 +92,7 @@ class FusedStep(Step):
 
 
 def of(model: Classifier) -> Step:
-    """The fastest step of a network: fused where it is a plain or residual one on a CPU, read at its last step.
+    """The fastest step: fused for a plain or residual network on a CPU that is read at its last step.
 
     Raises:
         ValueError: the network needs the whole clip.
