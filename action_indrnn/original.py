@@ -17,7 +17,7 @@ from torch import Tensor
 from action_indrnn import __version__, checkpoint
 from action_indrnn.checkpoint import Card
 from action_indrnn.config import Config, Dense, Model
-from action_indrnn.data_prep import catalogue, layout
+from action_indrnn.data_prep import catalogue
 from action_indrnn.models import Classifier, build
 
 FEATURES = 150  # two bodies of 25 joints in metres

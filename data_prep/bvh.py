@@ -1,7 +1,7 @@
 """Reads motion capture from BVH: a hierarchy of joints with Euler channels, to positions.
 
-A joint's rotations apply in the order in which its channels stand; position channels replace its offset. Where a
-bone ends without a joint, the `End Site` is a joint called `PARENT end`.
+A joint's rotations apply in the order in which its channels stand; position channels replace its offset.
+Where a bone ends without a joint, the `End Site` is a joint called `PARENT end`.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Reads one clip from NumPy files: `.npy`, or `.npz` with `joints` and, at will, `names`.
 
-`joints` is (T, V, 3), or (T, M, V, 3) with M bodies; NaN where a joint was not seen. Nothing is unpickled, and
-no memory is taken for more than the bytes that are there.
+`joints` is (T, V, 3), or (T, M, V, 3) with M bodies; NaN where a joint was not seen. Nothing is unpickled,
+and no memory is taken for more than the bytes that are there.
 """
 
 import io

@@ -57,9 +57,9 @@ def read_csv(text: str, source: str) -> tuple[Doubles, tuple[str, ...]]:
             place = joints.setdefault(fields["joint"], len(joints))
             cell = (frame, fields.get("body", "0"), place)
             if cell in cells:
-                raise ClipError(
-                    f"{where}: expected each joint once in a frame, found '{fields['joint']}' again"
-                )
+                again = fields["joint"]
+                again = fields["joint"]
+                raise ClipError(f"{where}: joint: expected each once in a frame, found '{again}' again")
             x, y, z = (_number(fields[axis], f"{where}: {axis}") for axis in "xyz")
             cells[cell] = (x, y, z)
     except csv.Error as error:
@@ -68,15 +68,10 @@ def read_csv(text: str, source: str) -> tuple[Doubles, tuple[str, ...]]:
         return _filled(cells, len(joints), source), tuple(joints)
     numbers = {place: int(name) for name, place in joints.items()}
     if sorted(numbers.values()) != list(range(len(numbers))):
-        raise ClipError(
-            f"{source}: expected joints numbered from 0 to {len(numbers) - 1}, found {min(numbers.values())} to "
-            f"{max(numbers.values())}"
-        )
-    return _filled(
-        {(frame, body, numbers[place]): point for (frame, body, place), point in cells.items()},
-        len(joints),
-        source,
-    ), ()
+        found = f"{min(numbers.values())} to {max(numbers.values())}"
+        raise ClipError(f"{source}: expected joints numbered 0 to {len(numbers) - 1}, found {found}")
+    cells = {(frame, body, numbers[place]): point for (frame, body, place), point in cells.items()}
+    return _filled(cells, len(joints), source), ()
 
 
 def read_json(text: str, source: str) -> tuple[Doubles, tuple[str, ...]]:
@@ -154,7 +149,7 @@ def _frames(
         if number in seen:
             raise ClipError(f"{where}: frame: expected each number once, found {number} again")
         seen.add(number)
-        bodies = frame["bodies"] if "bodies" in frame else [frame]
+        bodies = frame.get("bodies", [frame])
         if not isinstance(bodies, list):
             raise ClipError(f"{where}: bodies: expected a list, found {str(bodies)[:60]}")
         there: set[str] = set()
@@ -214,7 +209,7 @@ def _integer(given: object, where: str) -> int:
 
 
 def _filled(cells: _Cells, joints: int, source: str, frames: Iterable[int] = ()) -> Doubles:
-    """The cells as one array (M, T, V, 3), bodies in order of appearance, from the first frame to the last."""
+    """The cells (M, T, V, 3), bodies in order of appearance, from the first frame to the last."""
     numbers = {frame for frame, _, _ in cells} | set(frames)
     bodies: dict[str, int] = {}
     for _, body, _ in cells:

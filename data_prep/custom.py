@@ -1,10 +1,10 @@
-"""Your own data: a folder of clip files with `clips.csv` and `layout.toml`, or one `.npz` with a layout beside it.
+"""Your own data: a folder of clip files with `clips.csv` and `layout.toml`, or one `.npz` and a layout.
 
     clips.csv     file, label and any further columns (subject, camera, fold, split, ...), a line a clip
     layout.toml   the joints, their unit and axes; see `layout.from_table` and `layout.read`
-    NAME.npz      joints, label, any further columns (N,), at will name; the layout is NAME.toml or layout.toml
-                  beside it. joints is (N, T, M, V, 3), padded with NaN, or with `length` (N,) the frames of
-                  all clips after one another, (sum of lengths, M, V, 3)
+    NAME.npz      joints, label, any further columns (N,), at will name; the layout is NAME.toml or
+                  layout.toml beside it. joints is (N, T, M, V, 3), padded with NaN, or with
+                  `length` (N,) the frames of all clips after one another, (sum of lengths, M, V, 3)
 
 Labels are class names, or numbers; classes stand in the order of the alphabet, or of numbers.
 """

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}  # in metres
 # Where x, y, z are taken from when an axis points up: turns, never mirror images. ~n is the negative axis n.
@@ -27,6 +27,7 @@ FLAT = {  # joint sets of pose estimators that give no depth
 }
 NO_DEPTH = "2D key points have no depth, and none is made up here: lift them to 3D first"
 _KEYS = {"name", "joints", "bones", "pairs", "across", "centre", "unit", "up", "mirrored", "to"}
+SLACK = 1e-6  # of shares that were rounded when they were written
 Weights = tuple[tuple[int, float], ...]  # (joint, share of it)
 
 
@@ -129,18 +130,14 @@ def from_table(table: Mapping[str, Any], source: str) -> Layout:
         return tuple((number(first, key), number(second, key)) for first, second in rows)
 
     def weights(joint: str, given: object) -> Weights:
-        key = f"to: {joint}"
-        if (
-            isinstance(given, Mapping)
-            and given
-            and all(isinstance(share, int | float) for share in given.values())
-        ):
-            return tuple((number(one, key), float(share)) for one, share in given.items())
-        if not _are_words(given) or not given:
-            raise ValueError(
-                f"{source}: {key}: expected a list of joints or a table of shares, found {given!r}"
-            )
-        return tuple((number(one, key), 1 / len(given)) for one in given)
+        if _are_words(given) and given:
+            return tuple((number(one, f"to: {joint}"), 1 / len(given)) for one in given)
+        table: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+        shares = list(table.values())
+        if not all(isinstance(share, int | float) for share in shares) or abs(sum(shares) - 1) > SLACK:
+            expected = "a list of joints, or a table of shares that sum to 1"
+            raise ValueError(f"{source}: to: {joint}: expected {expected}, found {given!r}")
+        return tuple((number(one, f"to: {joint}"), float(share)) for one, share in table.items())
 
     for key, choices in (("unit", UNITS), ("up", UPS), ("mirrored", (True, False))):
         if key in table and table[key] not in list(choices):
@@ -170,7 +167,7 @@ def from_table(table: Mapping[str, Any], source: str) -> Layout:
     return layout
 
 
-def _are_words(given: object) -> bool:
+def _are_words(given: object) -> TypeGuard[Sequence[str]]:
     return isinstance(given, list | tuple) and all(isinstance(word, str) for word in given)
 
 

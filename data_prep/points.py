@@ -53,7 +53,7 @@ def to_clip(points: Points, recorded: Layout, wanted: Layout) -> tuple[Clip, lis
     if np.isinf(joints).any():
         raise ClipError(f"{points.source}: expected finite numbers or NaN, found infinity")
     seen = np.isfinite(joints).all(axis=3)
-    seen &= (joints != 0).any(axis=(2, 3))[..., None]
+    seen &= (np.nan_to_num(joints) != 0).any(axis=(2, 3))[..., None]
     if not seen.any():
         raise ClipError(f"{points.source}: expected a body, found none in {joints.shape[1]} frames")
     flat = np.flatnonzero(np.ptp(joints[seen], axis=0) == 0)
@@ -130,7 +130,7 @@ def _filled(joints: Doubles, seen: Bools, layout: Layout) -> Doubles:
 
 def _actors(joints: Doubles, seen: Bools) -> tuple[Doubles, list[Dropped]]:
     """The joints of at most two bodies, and the bodies left out, numbered from 0 in the file's order."""
-    there = seen.any(axis=2)
+    there: Bools = np.any(seen, axis=2)
     bodies = np.flatnonzero(there.any(axis=1))
     motion = [float(joints[body, there[body]].var(axis=0).sum()) for body in bodies]
     ranked = bodies[np.argsort([-amount for amount in motion], kind="stable")]
