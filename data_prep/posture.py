@@ -14,8 +14,8 @@ CURES: dict[Doubt, str] = {
     "mirrored": "left and right look swapped: check the order of the joints, or set mirrored = true",
     "upside down": "heads look lower than hips: check the layout's up",
 }
-# Bones (parent, child) that point forwards, or with -1 backwards, asked in this order. By them 1 to 2 % of the
-# clips of SBU, MSR Action3D and UTKinect look mirrored and 8 % of Florence 3D's, which has no feet.
+# Bones (parent, child) that point forwards, or with -1 backwards, asked in this order. By them 1 to 2 % of
+# the clips of SBU, MSR Action3D and UTKinect look mirrored, and 8 % of Florence 3D's, which has no feet.
 _FORWARD = (
     (("ankle", "foot", 1), ("ankle", "toe", 1)),
     (("knee", "ankle", -1), ("shoulder", "elbow", 1), ("elbow", "wrist", 1), ("elbow", "hand", 1)),
@@ -31,12 +31,12 @@ def doubts(clip: Clip, layout: Layout) -> list[Doubt]:
     poses = clip.joints[clip.present].astype(np.float64)  # (n, V, 3)
     words = [key(joint) for joint in layout.joints]
     found: list[Doubt] = []
-    if _side(poses, words, layout) < 0:
-        found.append("mirrored")
     hips = [place for place, word in enumerate(words) if "hip" in word or word in ("pelvis", "base of spine")]
     heads = [place for place, word in enumerate(words) if word in ("head", "nose")]
     if heads and hips and np.median(poses[:, heads, 1].mean(1) - poses[:, hips, 1].mean(1)) < 0:
         found.append("upside down")
+    if _side(poses, words, layout) * (-1 if found else 1) < 0:
+        found.append("mirrored")
     return found
 
 
