@@ -195,6 +195,18 @@ def test_a_layout_file_starts_from_a_shipped_one(tmp_path: Path) -> None:
             layout.read(path)
 
 
+def test_the_layout_of_the_docs_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "own-data.md").read_text(encoding="utf-8")
+    blocks = [block.split("```")[0] for block in page.split("```toml\n")[1:]]
+    found = []
+    for block in blocks:
+        path = tmp_path / "layout.toml"
+        path.write_text(block, encoding="utf-8")
+        own, target = layout.read(path)
+        found.append((len(own.joints), own.unit, own.up, target))
+    assert found == [(5, "mm", "z", ""), (17, "mm", "z", "ntu25")]
+
+
 def test_bones_must_be_a_tree() -> None:
     loop = {**TWELVE, "bones": [*TWELVE["bones"][1:], ["waist", "tail"]]}
     with pytest.raises(ValueError, match=r"expected .* bones .* hang every joint"):
