@@ -5,6 +5,8 @@ and no memory is taken for more than the bytes that are there.
 """
 
 import io
+import lzma
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -19,6 +21,10 @@ from action_indrnn.data_prep.layout import NO_DEPTH
 from action_indrnn.data_prep.points import Doubles
 
 MOST_BODIES = 10  # a sensor tracks 6
+_DAMAGE = (  # what zipfile says of damage, of encryption and of methods it does not know
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(ValueError, NotImplementedError, RuntimeError, EOFError),
+)
 _PACKED = 200  # times its packed size: beyond that it is a bomb, not joints
 
 
@@ -56,17 +62,21 @@ def members(path_or_file: Path | io.BytesIO, source: str) -> dict[str, NDArray[A
     Raises:
         ClipError: damaged, packed beyond reason, or see `parse`.
     """
+    contents: dict[str, bytes] = {}
+    packed = ""
     try:
         with zipfile.ZipFile(path_or_file) as archive:
-            arrays = {}
             for info in archive.infolist():
-                inside = f"{source}: {info.filename.removesuffix('.npy')}"
+                name = info.filename.removesuffix(".npy")
                 if info.file_size > _PACKED * max(info.compress_size, 1):
-                    raise ClipError(f"{inside}: expected at most {_PACKED} times the packed size, found more")
-                arrays[info.filename.removesuffix(".npy")] = parse(archive.read(info), inside)
-            return arrays
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+                    packed = f"{source}: {name}: expected at most {_PACKED} times the packed size, found more"
+                    break
+                contents[name] = archive.read(info)
+    except _DAMAGE as error:
         raise ClipError(f"{source}: expected an .npz archive: {error}") from error
+    if packed:
+        raise ClipError(packed)
+    return {name: parse(content, f"{source}: {name}") for name, content in contents.items()}
 
 
 def npy(content: bytes, source: str) -> Doubles:

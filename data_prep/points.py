@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from action_indrnn.data_prep import layout as layouts
 from action_indrnn.data_prep.bodies import MOST_ACTORS, Dropped
-from action_indrnn.data_prep.clip import Bools, Clip, ClipError, from_joints
+from action_indrnn.data_prep.clip import COORDINATE_LIMIT, Bools, Clip, ClipError, from_joints
 from action_indrnn.data_prep.layout import UNITS, UPS, Layout
 
 Doubles = NDArray[np.float64]
@@ -56,6 +56,12 @@ def to_clip(points: Points, recorded: Layout, wanted: Layout) -> tuple[Clip, lis
     seen &= (np.nan_to_num(joints) != 0).any(axis=(2, 3))[..., None]
     if not seen.any():
         raise ClipError(f"{points.source}: expected a body, found none in {joints.shape[1]} frames")
+    furthest = float(np.abs(joints[seen]).max()) * UNITS[recorded.unit]
+    if furthest > COORDINATE_LIMIT:
+        raise ClipError(
+            f"{points.source}: expected metres within +-{COORDINATE_LIMIT:g}, found {furthest:g} of joints in "
+            f"{recorded.unit}"
+        )
     flat = np.flatnonzero(np.ptp(joints[seen], axis=0) == 0)
     if flat.size:
         raise ClipError(

@@ -161,6 +161,20 @@ def test_a_head_that_promises_more_than_there_is_takes_no_memory(tmp_path: Path)
         read(tmp_path, "a.npy", huge)
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_any_damage_is_a_clip_error(tmp_path: Path, name: str) -> None:
+    random, refused = np.random.default_rng(0), 0
+    for _ in range(60):
+        content = bytearray(FILES[name])
+        at = int(random.integers(len(content)))
+        content[at : at + int(random.integers(9))] = random.bytes(int(random.integers(9)))
+        try:
+            read(tmp_path, name, bytes(content))
+        except ClipError:
+            refused += 1
+    assert refused
+
+
 def test_the_list_of_a_folder_is_no_clip() -> None:
     wanted = clip_file.WANTED
     assert [bool(re.fullmatch(wanted, name)) for name in ("a/b.csv", "a/clips.csv", "B.BVH", "a.txt")] == [
