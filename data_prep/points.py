@@ -58,10 +58,8 @@ def to_clip(points: Points, recorded: Layout, wanted: Layout) -> tuple[Clip, lis
         raise ClipError(f"{points.source}: expected a body, found none in {joints.shape[1]} frames")
     furthest = float(np.abs(joints[seen]).max()) * UNITS[recorded.unit]
     if furthest > COORDINATE_LIMIT:
-        raise ClipError(
-            f"{points.source}: expected metres within +-{COORDINATE_LIMIT:g}, found {furthest:g} of joints in "
-            f"{recorded.unit}"
-        )
+        expected = f"metres within +-{COORDINATE_LIMIT:g}"
+        raise ClipError(f"{points.source}: expected {expected}, found {furthest:g} (unit: {recorded.unit})")
     flat = np.flatnonzero(np.ptp(joints[seen], axis=0) == 0)
     if flat.size:
         raise ClipError(
