@@ -34,7 +34,8 @@ DatasetName = Annotated[
     str,
     typer.Argument(
         metavar="DATASET",
-        help="ntu60, ntu120, sbu, msr-action3d, utkinect, florence3d, made, pyskl, ctr-gcn-npz, stgcn-npy.",
+        help="ntu60, ntu120, sbu, msr-action3d, utkinect, florence3d, made, custom, pyskl, ctr-gcn-npz, "
+        "stgcn-npy.",
     ),
 ]
 SetFolder = Annotated[Path, typer.Argument(metavar="SET", help="A prepared set, as preprocess writes it.")]
@@ -87,7 +88,7 @@ def preprocess(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the prepared set at OUT.")] = False,
 ) -> None:
     """Turn raw recordings into a prepared set."""
-    from action_indrnn.data_prep import catalogue
+    from action_indrnn.data_prep import catalogue, posture
     from action_indrnn.data_prep import preprocess as preprocessing
 
     data_set = catalogue.find(dataset, raw)
@@ -104,8 +105,15 @@ def preprocess(
         )
     for protocol, (train, test) in summary.counts.items():
         print(f"{protocol:<13} {train:,} training, {test:,} test")
+    if data_set.name == "custom":
+        rules = ", ".join(f"{column}=..." for column in (*data_set.columns, "clip/5"))
+        print(f"protocols     any of {rules}")
     print(f"left out      {summary.skipped:,} recordings ({out / 'skipped.csv'} says why), ", end="")
     print(f"{summary.dropped:,} bodies ({out / 'dropped.csv'})")
+    for doubt, count in summary.doubts.items():
+        if count > summary.clips / 2:
+            told = f"{count:,} of {summary.clips:,} clips: {posture.CURES[doubt]}"
+            print(f"action-indrnn: warning: {out}: {told}", file=sys.stderr)
 
 
 @app.command("export-data")
@@ -319,8 +327,19 @@ def evaluate(
 def classify(
     model: ModelFile,
     clip: Annotated[
-        list[Path], typer.Argument(metavar="CLIP...", help=".skeleton files, folders, zip archives.")
+        list[Path],
+        typer.Argument(
+            metavar="CLIP...", help=".skeleton, .npy, .npz, .csv, .json, .jsonl, .bvh files; folders, zips."
+        ),
     ],
+    recorded: Annotated[
+        str,
+        typer.Option(
+            "--layout",
+            metavar="LAYOUT",
+            help="The clips' joint layout, where it is not the model's: a shipped name or a .toml.",
+        ),
+    ] = "",
     top: Annotated[int, typer.Option(min=1, help="How many actions to print.")] = 5,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a clip, with all classes.")
@@ -331,10 +350,11 @@ def classify(
     """Say which action a recording shows."""
     import json
 
-    from action_indrnn.data_prep import sources
+    from action_indrnn.data_prep import clip_file, layout, sources
     from action_indrnn.data_prep.clip import ClipError
 
-    found = sources.find(clip)
+    found = sources.find(clip, clip_file.WANTED, ", ".join(clip_file.SUFFIXES))
+    joint_layout = layout.find(recorded) if recorded else None
     target = _device(device, threads)
 
     from action_indrnn.recognizer import Recognizer
@@ -343,13 +363,16 @@ def classify(
     failed = False
     for source in found:
         try:
-            verdict = recognizer.classify(recognizer.read(source))
+            one = recognizer.read(source, joint_layout)
+            verdict = recognizer.classify(one)
         except (ClipError, OSError) as error:
             failed = True
             print(f"action-indrnn: {error}", file=sys.stderr)
             if as_json:
                 print(json.dumps({"source": str(source), "error": str(error)}), flush=True)
             continue
+        for doubt in recognizer.doubts(one):
+            print(f"action-indrnn: warning: {source}: {doubt}", file=sys.stderr)
         if as_json:
             actions = [
                 {"action": name, "probability": share} for name, share in verdict.top(len(verdict.classes))

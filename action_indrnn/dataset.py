@@ -74,7 +74,12 @@ def split(
             raise ValueError(f"{prepared.path}: {protocol}: expected {part} clips, found none")
     if validation == "none":
         return Split(train, train[:0], test, "none")
-    groups = prepared.column("subject")[train] if validation == "subjects" else train
+    if validation == "subjects" and "subject" not in prepared.index.columns:
+        raise ValueError(
+            f"{prepared.path}: expected a column 'subject' to hold out whole subjects, found none; "
+            "--set train.validation=clips holds out clips"
+        )
+    groups = prepared.values("subject")[train] if validation == "subjects" else train
     values = np.unique(groups)
     count = max(1, round(share * len(values)))
     if count >= len(values):

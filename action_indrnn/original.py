@@ -17,7 +17,7 @@ from torch import Tensor
 from action_indrnn import __version__, checkpoint
 from action_indrnn.checkpoint import Card
 from action_indrnn.config import Config, Dense, Model
-from action_indrnn.data_prep import catalogue, layout
+from action_indrnn.data_prep import catalogue
 from action_indrnn.models import Classifier, build
 
 FEATURES = 150  # two bodies of 25 joints in metres
@@ -149,7 +149,7 @@ def import_checkpoint(path: Path, settings: Config, dataset: str, protocol: str,
         classes=data_set.classes,
         features=FEATURES,
         view="raw",
-        joint_layout=layout.load(data_set.layout).table(),
+        joint_layout=data_set.joint_layout().table(),
         seed=settings.train.seed,
         epochs=0,
         clips=(fitted, train - fitted, test),

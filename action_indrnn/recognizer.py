@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from action_indrnn import checkpoint, evaluation, step, streaming
 from action_indrnn.checkpoint import Card
-from action_indrnn.data_prep import recordings, skeleton_file
+from action_indrnn.data_prep import clip_file, posture
 from action_indrnn.data_prep.clip import Clip
+from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import normalize
 from action_indrnn.data_prep.sources import Source
 from action_indrnn.dataset import Clips
@@ -61,20 +62,27 @@ class Recognizer:
         """
         return cls(*checkpoint.load_model(model_file, device))
 
-    def read(self, source: Source | str | Path) -> Clip:
-        """The clip in a `.skeleton` file, its actors chosen, not yet normalised.
+    def read(self, source: Source | str | Path, recorded: Layout | None = None) -> Clip:
+        """The clip in a file, its actors chosen, in the model's joints, not yet normalised.
+
+        Args:
+            source: a `.skeleton` file or another that `data_prep.clip_file` reads.
+            recorded: the file's joint layout, where it is not the model's but has a map to it.
 
         Raises:
-            ClipError: the file is no such recording; names file and line.
+            ClipError: the file is no such recording, or of other joints; names file and line or field.
             OSError: it cannot be read.
         """
         if not isinstance(source, Source):
             source = Source(Path(source))
-        recording = skeleton_file.parse(source.read(), str(source))
-        return recordings.choose(recording, self.card.layout(), self.card.recipe)[0]
+        return clip_file.read(source, self.card.layout(), recorded, recipe=self.card.recipe)[0]
+
+    def doubts(self, clip: Clip) -> list[str]:
+        """What looks wrong with a clip, in words: left and right swapped, heads below hips."""
+        return [posture.CURES[doubt] for doubt in posture.doubts(clip, self.card.layout())]
 
     def classify(self, clip: Clip | str | Path) -> Verdict:
-        """The verdict on one clip, or on a `.skeleton` file.
+        """The verdict on one clip, or on a file that `read` knows.
 
         Args:
             clip: joints in metres on the recording's frames, normalised or not; of the model's joint layout.

@@ -168,12 +168,20 @@ class PreparedSet:
         Raises:
             ValueError: there is none of that name.
         """
+        return self.values(name).astype(np.int64)
+
+    def values(self, name: str) -> NDArray[Any]:
+        """(N,) one column of the index, whole numbers or words.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
         if name not in self.index.columns:
             expected = f"a column '{name}'"
             raise ValueError(
                 f"{self.path / 'index.csv'}: expected {expected}, found {list(self.index.columns)}"
             )
-        return self.index[name].to_numpy(np.int64)
+        return self.index[name].to_numpy()
 
     def clip(self, number: int) -> Clip:
         """The clip in line `number` of the index."""
@@ -203,7 +211,7 @@ def read(path: str | Path) -> PreparedSet:
         )
     try:
         meta = tomllib.loads((path / "meta.toml").read_text(encoding="utf-8"))
-        index = pd.read_csv(path / "index.csv", dtype={"name": str})
+        index = pd.read_csv(path / "index.csv", dtype={"name": str}, keep_default_na=False)
         joints = np.load(path / "joints.npy", mmap_mode="r")
     except (ValueError, EOFError) as error:  # of tomllib, pandas and numpy alike
         raise ValueError(f"{path}: damaged: {error}") from error

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from action_indrnn.data_prep import made, ntu, padded, pyskl
+from action_indrnn.data_prep import custom, made, ntu, padded, pyskl
 from action_indrnn.data_prep.data_set import DataSet
 from action_indrnn.data_prep.florence3d import FLORENCE3D
 from action_indrnn.data_prep.msr_action3d import MSR_ACTION3D
@@ -40,6 +40,7 @@ DATA_SETS = {
 
 
 FORMATS: Mapping[str, Callable[[Sequence[Path]], DataSet]] = {
+    "custom": custom.data_set,
     "pyskl": pyskl.data_set,
     "ctr-gcn-npz": padded.ctr_gcn,
     "stgcn-npy": padded.st_gcn,

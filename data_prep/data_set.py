@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from action_indrnn.data_prep import ntu
+from action_indrnn.data_prep import layout, ntu
+from action_indrnn.data_prep.bodies import Dropped
 from action_indrnn.data_prep.clip import Clip, ClipError
+from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.ntu import ClipName
 from action_indrnn.data_prep.protocols import Protocol
 
@@ -19,10 +21,12 @@ class Sample:
     Attributes:
         clip: not yet normalised.
         columns: `label` (0-based) and the data set's own columns.
+        dropped: bodies that are not in the clip.
     """
 
     clip: Clip
     columns: Mapping[str, int | str]
+    dropped: tuple[Dropped, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class DataSet:
         counts: training and test clips of the whole set by protocol.
         columns: the index's own columns beside name and label.
         samples: reads the clips of raw files; None for `.skeleton` recordings, which have NTU's names.
+        own_layout: its joint layout where none of that name is shipped.
     """
 
     name: str
@@ -67,6 +72,11 @@ class DataSet:
     counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     columns: tuple[str, ...] = NTU_COLUMNS
     samples: Callable[[Sequence[Path]], Samples] | None = None
+    own_layout: Layout | None = None
+
+    def joint_layout(self) -> Layout:
+        """Its joint layout."""
+        return self.own_layout or layout.load(self.layout)
 
     def check(self, clip: ClipName) -> None:
         """Check that a clip belongs to this data set.

@@ -1,8 +1,9 @@
 """Raw recordings to a prepared set, in several processes, with bounded memory."""
 
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -10,12 +11,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from action_indrnn import __version__
-from action_indrnn.data_prep import archive, bodies, layout, ntu, pool, recordings, sources
+from action_indrnn.data_prep import archive, bodies, ntu, pool, posture, recordings, sources
 from action_indrnn.data_prep.bodies import Dropped
 from action_indrnn.data_prep.clip import ClipError
 from action_indrnn.data_prep.data_set import DataSet, Left, Sample
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import View, normalize
+from action_indrnn.data_prep.posture import Doubt
 from action_indrnn.data_prep.protocols import TEST, TRAIN
 from action_indrnn.data_prep.recordings import Outcome, Recipe, Skipped
 from action_indrnn.data_prep.sources import Source
@@ -32,6 +34,7 @@ class Summary:
         clips, skipped, dropped: clips in the set, recordings left out, bodies left out of clips.
         whole: whether these are all usable clips of the data set.
         counts: training and test clips by protocol.
+        doubts: how many clips of a reader of its own look wrong, by what; see `posture`.
     """
 
     clips: int
@@ -39,6 +42,7 @@ class Summary:
     dropped: int
     whole: bool
     counts: dict[str, tuple[int, int]]
+    doubts: Mapping[Doubt, int] = field(default_factory=dict)
 
 
 _Entry = tuple[Sample | Left, list[Dropped]]
@@ -73,9 +77,10 @@ def preprocess(
     """
     if recipe == "ctr-gcn" and (view != "camera" or data_set.samples is not None):
         raise ValueError("the recipe ctr-gcn: expected .skeleton recordings and the camera's view")
-    joint_layout = layout.load(data_set.layout)
+    joint_layout = data_set.joint_layout()
     counts = {name: [0, 0] for name in data_set.protocols}
     dropped_count = 0
+    doubts: Counter[Doubt] = Counter()
     entries = (
         _recordings(data_set, raw, view, recipe, workers)
         if data_set.samples is None
@@ -89,7 +94,10 @@ def preprocess(
                 writer.skip(entry.name, entry.source, entry.reason)
                 first = first or entry.reason
                 continue
-            clip = entry.clip if data_set.samples is None else normalize(entry.clip, joint_layout, view)
+            clip = entry.clip
+            if data_set.samples is not None:
+                doubts.update(posture.doubts(clip, joint_layout))
+                clip = normalize(clip, joint_layout, view)
             writer.add(clip, entry.columns, dropped)
             dropped_count += len(dropped)
             for name, protocol in data_set.protocols.items():
@@ -107,7 +115,7 @@ def preprocess(
             raise ValueError(
                 f"{data_set.name}: expected the published counts {data_set.counts}, found {divided}"
             )
-        summary = Summary(writer.clips, writer.skipped, dropped_count, whole, divided)
+        summary = Summary(writer.clips, writer.skipped, dropped_count, whole, divided, doubts)
         writer.finish(_meta(data_set, joint_layout, {"view": view, "recipe": recipe}, summary, writer.rows))
     return summary
 
@@ -123,7 +131,9 @@ def _samples(data_set: DataSet, raw: Sequence[Path]) -> Generator[_Entry]:
             continue
         if isinstance(entry, Sample):
             seen.add(entry.clip.name)
-        yield entry, []
+            yield entry, list(entry.dropped)
+        else:
+            yield entry, []
 
 
 def _recordings(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from action_indrnn import checkpoint, config, evaluation, training
-from action_indrnn.data_prep import archive, catalogue, preprocess
+from action_indrnn.data_prep import archive, catalogue, layout, points, preprocess
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.clip import Clip, ClipError
 from action_indrnn.dataset import Clips
@@ -67,6 +67,23 @@ def test_joints_that_do_not_fit_are_refused(model_file: Path, tmp_path: Path) ->
     path.write_bytes(b"3\n0\n")
     with pytest.raises(ClipError, match=r"bad\.skeleton:2: expected the body count of frame 2 of 3"):
         recognizer.classify(path)
+
+
+def test_a_clip_of_another_sensor_gets_the_verdict_of_its_map(
+    made_raw: Path, model_file: Path, tmp_path: Path
+) -> None:
+    recognizer, azure = Recognizer.load(model_file), layout.load("azure32")
+    clip = recognizer.read(min(made_raw.iterdir()))
+    back = np.linalg.pinv(points.mapping(azure, layout.load("ntu25"), "azure32"))
+    joints = np.where(clip.present[..., None, None], back @ clip.joints, np.nan)
+    path = tmp_path / f"{clip.name}.npy"
+    np.save(path, joints.swapaxes(0, 1) * (-1000, -1000, 1000))  # millimetres, x to the right, y down
+    mapped = recognizer.read(path, azure)
+    np.testing.assert_allclose(mapped.joints, clip.joints, atol=1e-4)
+    expected = recognizer.classify(clip).probabilities
+    np.testing.assert_allclose(recognizer.classify(mapped).probabilities, expected, rtol=1e-2, atol=1e-5)
+    with pytest.raises(ClipError, match="found 32 without names; so many have azure32"):
+        recognizer.read(path)
 
 
 def test_a_model_file_alone_is_enough(prepared: PreparedSet, model_file: Path, tmp_path: Path) -> None:

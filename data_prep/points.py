@@ -1,0 +1,155 @@
+"""Joints as a clip file holds them, and the clip that they become: ordered, whole, in metres with y up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from action_indrnn.data_prep import layout as layouts
+from action_indrnn.data_prep.bodies import MOST_ACTORS, Dropped
+from action_indrnn.data_prep.clip import COORDINATE_LIMIT, Bools, Clip, ClipError, from_joints
+from action_indrnn.data_prep.layout import UNITS, UPS, Layout
+
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Points:
+    """What stands in a clip file.
+
+    Attributes:
+        name: the clip's.
+        source: where it lies, as errors name it.
+        joints: (M, T, V, 3), in the file's own unit and axes; NaN where a joint was not seen.
+        names: V joint names; none where the file has none.
+        spare: whether joints beyond those of a layout are to be left out, such as fingers of motion capture.
+    """
+
+    name: str
+    source: str
+    joints: Doubles
+    names: tuple[str, ...] = ()
+    spare: bool = False
+
+
+def to_clip(points: Points, recorded: Layout, wanted: Layout) -> tuple[Clip, list[Dropped]]:
+    """The clip of the points, in the joints of a layout, and the bodies left out.
+
+    A body is absent in frames in which none of its joints was seen, or all of them stand at 0. A joint that
+    was not seen in a frame in which its body was keeps the bone to its parent that it last had (none before
+    that: it lies on its parent); this looks at no later frame. Of more than two bodies those two stay that
+    move most, in the file's order.
+
+    Args:
+        points: as the file holds them.
+        recorded: the layout, unit and axes of the file.
+        wanted: the layout of the clip, `recorded` or one of its maps.
+
+    Raises:
+        ClipError: other joints than the layout's, joints without depth, nobody in any frame, not metres.
+    """
+    joints = points.joints[:, :, _order(points, recorded)]
+    if np.isinf(joints).any():
+        raise ClipError(f"{points.source}: expected finite numbers or NaN, found infinity")
+    seen = np.isfinite(joints).all(axis=3)
+    seen &= (np.nan_to_num(joints) != 0).any(axis=(2, 3))[..., None]
+    if not seen.any():
+        raise ClipError(f"{points.source}: expected a body, found none in {joints.shape[1]} frames")
+    furthest = float(np.abs(joints[seen]).max()) * UNITS[recorded.unit]
+    if furthest > COORDINATE_LIMIT:
+        expected = f"metres within +-{COORDINATE_LIMIT:g}"
+        raise ClipError(f"{points.source}: expected {expected}, found {furthest:g} (unit: {recorded.unit})")
+    flat = np.flatnonzero(np.ptp(joints[seen], axis=0) == 0)
+    if flat.size:
+        raise ClipError(
+            f"{points.source}: expected joints in 3D, found the same {'xyz'[flat[0]]} everywhere: "
+            + layouts.NO_DEPTH
+        )
+    joints, dropped = _actors(_filled(joints, seen, recorded), seen)
+    joints = _house_axes(joints, recorded)
+    if wanted != recorded:
+        joints = mapping(recorded, wanted, points.source) @ joints
+    return from_joints(points.name, joints, points.source), dropped
+
+
+def mapping(recorded: Layout, wanted: Layout, source: str) -> Doubles:
+    """(V wanted, V recorded) the shares of which a layout makes the joints of another.
+
+    Raises:
+        ClipError: it has no such map.
+    """
+    if wanted.name not in recorded.maps:
+        known = ", ".join(recorded.maps) or "none"
+        problem = f"found {recorded.name}, which has a map to {known}"
+        try:
+            layouts.order(recorded.joints, wanted, source)
+        except ValueError as error:
+            raise ClipError(f"{error}; {problem}") from error
+        raise ClipError(f"{source}: expected joints of {wanted.name}, {problem}")
+    rows = recorded.maps[wanted.name]
+    shares = np.zeros((len(wanted.joints), len(recorded.joints)))
+    for row, place in enumerate(layouts.order(list(rows), wanted, f"{recorded.name}: map to {wanted.name}")):
+        for joint, share in list(rows.values())[place]:
+            shares[row, joint] = share
+    return shares
+
+
+def _order(points: Points, recorded: Layout) -> Sequence[int] | slice:
+    """Where the layout's joints stand in the file."""
+    count = points.joints.shape[2]
+    if points.names:
+        try:
+            return layouts.order(points.names, recorded, points.source, spare=points.spare)
+        except ValueError as error:
+            raise ClipError(str(error)) from error
+    if count != len(recorded.joints):
+        others = [name for name in layouts.shipped() if len(layouts.load(name).joints) == count]
+        flat = [f"{text} (2D)" for name, text in layouts.FLAT.items() if name.endswith(str(count))]
+        like = f"; so many have {', '.join(others + flat)}" if others or flat else ""
+        raise ClipError(
+            f"{points.source}: expected the {len(recorded.joints)} joints of {recorded.name} "
+            f"({', '.join(recorded.joints)}), found {count} without names{like}"
+        )
+    return slice(None)
+
+
+def _filled(joints: Doubles, seen: Bools, layout: Layout) -> Doubles:
+    """The joints with those in place that were not seen; 0 where the whole body was not."""
+    there = seen.any(axis=2)  # (M, T)
+    known = np.where(seen[..., None], joints, 0.0)
+    middle = known.sum(axis=2) / np.maximum(seen.sum(axis=2), 1)[..., None]  # (M, T, 3)
+    filled = np.empty_like(joints)
+    for joint, parent in layout.parents():
+        above = middle if parent < 0 else filled[:, :, parent]
+        own = seen[:, :, joint]
+        frame = np.where(own, np.arange(joints.shape[1]), -1)
+        last = np.maximum.accumulate(frame, axis=1)
+        bone = np.take_along_axis(known[:, :, joint] - above, np.maximum(last, 0)[..., None], axis=1)
+        bone[last < 0] = 0
+        filled[:, :, joint] = np.where(own[..., None], known[:, :, joint], above + bone)
+    filled[~there] = 0
+    return filled
+
+
+def _actors(joints: Doubles, seen: Bools) -> tuple[Doubles, list[Dropped]]:
+    """The joints of at most two bodies, and the bodies left out, numbered from 0 in the file's order."""
+    there: Bools = np.any(seen, axis=2)
+    bodies = np.flatnonzero(there.any(axis=1))
+    motion = [float(joints[body, there[body]].var(axis=0).sum()) for body in bodies]
+    ranked = bodies[np.argsort([-amount for amount in motion], kind="stable")]
+    dropped = [
+        Dropped(int(body), int(there[body].sum()), f"more than {MOST_ACTORS} actors, this one moves least")
+        for body in ranked[MOST_ACTORS:]
+    ]
+    return joints[np.sort(ranked[:MOST_ACTORS])], dropped
+
+
+def _house_axes(joints: Doubles, layout: Layout) -> Doubles:
+    """The joints in metres, y up."""
+    axes = UPS[layout.up]
+    signs = np.array([-1.0 if axis < 0 else 1.0 for axis in axes])
+    if layout.mirrored:
+        signs[0] *= -1
+    turned: Doubles = joints[..., [~axis if axis < 0 else axis for axis in axes]] * signs
+    return turned * UNITS[layout.unit]
