@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from action_indrnn.features import JointLineDistances, TimeDifference
 from action_indrnn.layers import IndRNN, Linear, excess
+from action_indrnn.streams import Streams
 
 State = tuple[Tensor, ...]
 Recur = Callable[[nn.Module, Tensor], Tensor]  # runs a module with its state and keeps the state for later
@@ -27,6 +28,7 @@ class Classifier(nn.Module, ABC):
         classes: K.
         width: of what `body` returns.
         geometry: whether `body` gets the joint-line distances in front of the joints.
+        streams: what `body` gets in place of the joints; the joints themselves if not given.
 
     Attributes:
         bound_penalty: factor of the penalty on recurrent weights beyond their bound.
@@ -36,14 +38,25 @@ class Classifier(nn.Module, ABC):
 
     causal: ClassVar[bool] = True
 
-    def __init__(self, features: int, classes: int, width: int, *, geometry: bool = False) -> None:
+    def __init__(
+        self,
+        features: int,
+        classes: int,
+        width: int,
+        *,
+        geometry: bool = False,
+        streams: Streams | None = None,
+    ) -> None:
         super().__init__()
         self.features = features
         self.classes = classes
         self.reverse = False
         self.bound_penalty = 0.0
         self.front = JointLineDistances(features) if geometry else None
+        self.streams = streams
         self.inputs = self.front.features if self.front else features
+        if streams is not None:
+            self.inputs += streams.width - features
         self.classifier: nn.Module = Linear(width, classes)
         nn.init.kaiming_normal_(self.classifier.weight)
 
@@ -55,9 +68,10 @@ class Classifier(nn.Module, ABC):
         """Yields the IndRNN layers from the input to the output."""
         return (module for module in self.modules() if isinstance(module, IndRNN))
 
-    def memories(self) -> Iterator[IndRNN | TimeDifference]:
+    def memories(self) -> Iterator[IndRNN | TimeDifference | Streams]:
         """Yields the modules that have a state, in the state's order."""
-        return (module for module in self.modules() if isinstance(module, IndRNN | TimeDifference))
+        kinds = (IndRNN, TimeDifference, Streams)
+        return (module for module in self.modules() if isinstance(module, kinds))
 
     def penalty(self) -> Tensor | float:
         """Returns what training adds to its loss for recurrent weights beyond their bound, a scalar."""
@@ -93,7 +107,10 @@ class Classifier(nn.Module, ABC):
             after.append(h)
             return y  # type: ignore[no-any-return]
 
-        y = self.body(x if self.front is None else self.front(x), recur)
+        seen = x if self.front is None else self.front(x)
+        if self.streams is not None:  # in place of the joints, which stand last
+            seen = torch.cat((seen[:, :, : -self.features], recur(self.streams, x)), dim=2)
+        y = self.body(seen, recur)
         return self.classifier(y[0 if self.reverse else -1]), tuple(after)
 
     def _check(self, state: State, batch: int) -> None:

@@ -16,6 +16,8 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 Positive = Annotated[float, Field(gt=0)]
 
 
+StreamName = Literal["joint", "bone", "motion", "bone-motion"]
+
 S = TypeVar("S", bound="Section")
 
 
@@ -136,12 +138,14 @@ class Data(Section):
             a test, every pass; see `dataset.draw_frames`.
         rotation: largest angle about each axis by which a clip in training is turned at random, degrees.
         scaling: largest share by which a clip in training is made larger or smaller at random.
+        streams: what the network gets of a frame, beside each other; see `streams`.
     """
 
     frames: Count = 20
     frames_deviation: Annotated[float, Field(ge=0)] = 0.0
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
     scaling: Probability = 0.0
+    streams: Annotated[tuple[StreamName, ...], Field(min_length=1, strict=False)] = ("joint",)
 
 
 class Train(Section):

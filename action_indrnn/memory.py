@@ -67,6 +67,7 @@ def model_report(path: str) -> dict[str, Any]:
         "causal": model.causal,
         "features": card.features,
         "frames": card.config.data.frames,
+        "streams": list(card.config.data.streams),
         "classes": list(card.classes),
         "layout": {"name": layout.name, "joints": len(layout.joints), "bones": len(layout.bones)},
         "preprocessing": {"view": card.view, "recipe": card.recipe},

@@ -31,7 +31,7 @@ FLOORS = [
     {"evaluation", "checkpoint"},
     {"dataset", "augment", "models", "schedule", "interrupt", "task_config"},
     {"classifier", "published", "inspection", "picture"},
-    {"layers", "config", "features"},
+    {"layers", "config", "features", "streams"},
     {"processes", "options"},
     {"kernels", "data_prep", "configs"},
 ]
