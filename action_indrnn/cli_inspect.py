@@ -35,6 +35,10 @@ def inspect(
         ),
     ] = None,
     frames: Annotated[int, typer.Option(min=2, max=60, help="Pictures in a filmstrip.")] = 8,
+    augmentations: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Draw a clip under each augmentation, a .png each, there."),
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes for --read; 0 for one a core.")] = 0,
 ) -> None:
     """Say what is in raw data, a prepared set, a recording or a model file, and what is wrong with it."""
@@ -49,14 +53,19 @@ def inspect(
         from action_indrnn import inspection
 
         print(inspection.as_text(report))
+    if picture or augmentations:
+        film, joint_layout, chosen = _film(path, clip)
     if picture:
-        film, joint_layout, _ = _film(path, clip)
         from action_indrnn import picture as drawing
 
         if picture.suffix == ".gif":
             drawing.animation(film, joint_layout, picture)
         else:
             drawing.filmstrip([film], joint_layout, picture, count=frames)
+    if augmentations:
+        from action_indrnn import gallery
+
+        gallery.write(chosen, joint_layout, augmentations)
     if report["kind"] == "prepared set" and report["problems"]:
         raise typer.Exit(1)
 

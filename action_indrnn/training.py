@@ -113,9 +113,9 @@ class Run:
         self.clips = Clips.of_set(prepared).near(torch.device(device), where)
         self.labels = prepared.column("label")
         self.device = torch.device(device)
-        self.batches = Batches(settings, self.clips, self.labels, self.split.train, self.device)
-        seed_torch(train.seed, WEIGHTS)
         joints = layout.from_table(prepared.meta["layout"], str(prepared.path / "meta.toml"))
+        self.batches = Batches(settings, self.clips, self.labels, self.split.train, self.device, joints.pairs)
+        seed_torch(train.seed, WEIGHTS)
         self.model: Classifier = build(settings, self.clips.features, len(prepared.classes), joints).to(
             device
         )

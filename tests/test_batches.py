@@ -77,3 +77,34 @@ def test_batches_that_cannot_be_shared_are_refused(made_set: PreparedSet) -> Non
         batches(made_set, "train.accumulate=8", "data.frames=1")
     with pytest.raises(ValueError, match="expected a multiple of 4 parts x 1 processes, found 30"):
         batches(made_set, "train.batch=64", "train.accumulate=4")
+
+
+MORE = {
+    "shear": 0.3,
+    "mirror": 0.5,
+    "crop": 0.5,
+    "speed": 0.5,
+    "noise": 0.01,
+    "joint_dropout": 0.2,
+    "body_dropout": 0.9,
+}
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_every_augmentation_is_the_same_however_a_batch_is_divided(made_set: PreparedSet, name: str) -> None:
+    def part(*overrides: str) -> torch.Tensor:
+        settings = config.load("residual", ("train.batch=24", *overrides))
+        clips = Clips.of_set(made_set)
+        labels, numbers = made_set.column("label"), np.arange(36, 60)  # with clips of two bodies
+        some = Batches(settings, clips, labels, numbers, torch.device("cpu"), [(4, 8), (5, 9)])
+        return torch.cat([x for x, _ in some.parts(numbers, 3)], dim=1)
+
+    plain, varied = part(), part(f"data.{name}={MORE[name]}")
+    assert varied.shape == plain.shape
+    assert (varied != plain).any()
+    torch.testing.assert_close(part(f"data.{name}={MORE[name]}", "train.accumulate=4"), varied)
+
+
+def test_a_mirror_needs_pairs(made_set: PreparedSet) -> None:
+    with pytest.raises(ValueError, match=r"data\.mirror: expected a joint layout with left/right pairs"):
+        batches(made_set, "data.mirror=0.5")

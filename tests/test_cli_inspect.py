@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from action_indrnn.config import Data
 from action_indrnn.data_prep.archive import PreparedSet
 
 from .test_cli import call, run_folder  # noqa: F401 # a fixture
@@ -55,3 +56,11 @@ def test_a_set_that_is_not_whole_is_status_1(
     (copy / "skipped.csv").write_text("name,source,reason\na,b,c\n")
     assert call(monkeypatch, "inspect", copy) == 1
     assert "skipped.csv: expected the 0 skipped of meta.toml, found 1" in capsys.readouterr().out
+
+
+def test_a_picture_for_each_augmentation(made_raw: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "augmentations"
+    assert call(monkeypatch, "inspect", min(made_raw.iterdir()), "--augmentations", out) == 0
+    settings = set(Data.model_fields) - {"frames", "frames_deviation", "streams"}
+    assert {file.stem for file in out.iterdir()} == settings

@@ -21,6 +21,7 @@ FLOORS = [
         "training",
         "recognizer",
         "memory",
+        "gallery",
         "bench",
         "original",
         "task_adding",
