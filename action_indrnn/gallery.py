@@ -15,7 +15,7 @@ from action_indrnn.data_prep.normalize import normalize
 from action_indrnn.dataset import Clips
 from action_indrnn.picture import TRACKED, Film, filmstrip
 
-FRAMES = 8
+FRAMES = 6
 SEED = 0
 _Vary = Callable[[Tensor, np.random.Generator], Tensor]
 

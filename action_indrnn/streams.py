@@ -68,13 +68,15 @@ class Streams(nn.Module):
             earlier, last = torch.cat((x[1:], before[None])), x[0]
         else:
             earlier, last = torch.cat((before[None], x[:-1])), x[-1]
-        now = x.unflatten(2, (-1, self.joints, 3))  # (T, B, M, V, 3)
-        then = earlier.unflatten(2, (-1, self.joints, 3))
+        now = x.reshape(*x.shape[:2], -1, self.joints, 3)  # (T, B, M, V, 3)
+        then = earlier.reshape(now.shape)
         both = _seen(now) & _seen(then)
         motion = torch.where(both, now - then, 0)
-        made = {"joint": lambda: now, "motion": lambda: motion}
-        made |= {"bone": lambda: self._bones(now), "bone-motion": lambda: self._bones(motion)}
-        return torch.cat([made[name]().flatten(2) for name in self.names], dim=2), last
+        made = [
+            self._bones(points) if name.startswith("bone") else points
+            for name, points in ((name, motion if name.endswith("motion") else now) for name in self.names)
+        ]
+        return torch.cat([stream.flatten(2) for stream in made], dim=2), last
 
     def _bones(self, points: Tensor) -> Tensor:
         """Returns (T, B, M, E, 3); bones are linear in the joints, so those of a motion are their motion."""
