@@ -1,9 +1,11 @@
 """Clips varied at random, whole batches at once on whatever device holds them.
 
-Shapes: `S` sampled frames, `B` clips in a batch, `F` features, `P` points of a frame.
+Shapes: `S` sampled frames, `B` clips in a batch, `M` bodies, `V` joints, `F` features, `P` points of a frame.
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -34,3 +36,116 @@ def vary(x: Tensor, uniform: Tensor, rotation: float, scaling: float) -> Tensor:
     turn = turn * (1 + scaling * spread[:, 3]).view(-1, 1, 1)
     points = x.view(*x.shape[:2], -1, 3)  # (S, B, P, 3)
     return (points @ turn.to(x.dtype).transpose(1, 2)).view(x.shape)
+
+
+def shear(x: Tensor, uniform: Tensor, largest: float) -> Tensor:
+    """Clips sheared about the origin, each as a whole: (S, B, F).
+
+    Args:
+        x: (S, B, F), every three features a point.
+        uniform: (B, 6) random numbers in [0, 1): how far x goes with y and z, y with x and z, z with x and y.
+        largest: metres of shift a metre.
+    """
+    matrix = torch.eye(3, dtype=uniform.dtype, device=x.device).repeat(len(uniform), 1, 1)
+    matrix[:, ~torch.eye(3, dtype=torch.bool, device=x.device)] = largest * (2 * uniform - 1)
+    points = x.view(*x.shape[:2], -1, 3)  # (S, B, P, 3)
+    return (points @ matrix.to(x.dtype).transpose(1, 2)).view(x.shape)
+
+
+def mirror(x: Tensor, uniform: Tensor, share: float, swapped: Tensor) -> Tensor:
+    """Some clips mirrored in the plane x = 0, left joints swapped with right ones: (S, B, F).
+
+    Args:
+        x: (S, B, F), bodies after one another.
+        uniform: (B,) random numbers in [0, 1).
+        share: of the clips.
+        swapped: (V,) int64, the joint that each joint becomes; see `mirrored_joints`.
+    """
+    bodies = x.view(*x.shape[:2], -1, len(swapped), 3)
+    other = bodies[..., swapped, :] * x.new_tensor([-1.0, 1.0, 1.0])
+    return torch.where((uniform < share)[:, None], other.view(x.shape), x)
+
+
+def mirrored_joints(joints: int, pairs: Sequence[tuple[int, int]]) -> Tensor:
+    """(V,) which joint takes each joint's place in a mirror image; a pair is left and right."""
+    swapped = torch.arange(joints)
+    for left, right in pairs:
+        swapped[left], swapped[right] = right, left
+    return swapped
+
+
+def jitter(x: Tensor, normal: Tensor, deviation: float) -> Tensor:
+    """Clips with noise on every coordinate of every joint that is there: (S, B, F).
+
+    Args:
+        x: (S, B, F), every three features a point; a point at 0 is not there.
+        normal: (S, B, F) standard normal numbers.
+        deviation: metres.
+    """
+    there = (x.view(*x.shape[:2], -1, 3) != 0).any(dim=3, keepdim=True).expand(-1, -1, -1, 3).reshape(x.shape)
+    return torch.where(there, x + deviation * normal.to(x.dtype), x)
+
+
+def drop_joints(x: Tensor, uniform: Tensor, share: float) -> Tensor:
+    """Clips in which some joints lie at the origin in every frame, as if never tracked: (S, B, F).
+
+    Args:
+        x: (S, B, F), every three features a point.
+        uniform: (B, P) random numbers in [0, 1).
+        share: of a clip's joints.
+    """
+    return x.masked_fill((uniform < share).repeat_interleave(3, dim=1), 0)
+
+
+def drop_bodies(x: Tensor, uniform: Tensor, share: float, bodies: int) -> Tensor:
+    """Clips of several bodies, from some of which one body is gone: (S, B, F); a lone body stays.
+
+    Args:
+        x: (S, B, F), bodies after one another.
+        uniform: (B, 2) random numbers in [0, 1): whether, and which.
+        share: of the clips of several bodies.
+        bodies: M.
+    """
+    split = x.view(*x.shape[:2], bodies, -1)
+    there = (split != 0).any(dim=3).any(dim=0)  # (B, M)
+    count = there.sum(dim=1)
+    chosen = (uniform[:, 1] * count).long()  # among those that are there
+    gone = there & (there.cumsum(dim=1) - 1 == chosen[:, None])
+    gone &= ((uniform[:, 0] < share) & (count > 1))[:, None]
+    return split.masked_fill(gone[..., None], 0).view(x.shape)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A part of each clip, played at another speed; all (B,) int64.
+
+    Attributes:
+        start: its first frame.
+        length: its frames.
+        played: frames that it lasts when played: what the sampler takes for the clip's length.
+    """
+
+    start: Tensor
+    length: Tensor
+    played: Tensor
+
+    def frames(self, sampled: Tensor) -> Tensor:
+        """(B, S) frame numbers of the clips for frame numbers of what is played; -1 stays -1."""
+        inside = torch.div(sampled * self.length[:, None], self.played[:, None], rounding_mode="floor")
+        return torch.where(sampled < 0, -1, self.start[:, None] + inside)
+
+
+def timing(lengths: Tensor, uniform: Tensor, crop: float, speed: float) -> Timing:
+    """A random part of each clip at a random speed.
+
+    Args:
+        lengths: (B,) int64.
+        uniform: (B, 3) float64 random numbers in [0, 1): the part's share, its place, its speed.
+        crop: smallest share of a clip that is kept.
+        speed: largest factor by which a clip is played faster or slower is 1 + speed.
+    """
+    share = crop + (1 - crop) * uniform[:, 0]
+    kept = (lengths * share).ceil().long().clamp(min=1)
+    start = (uniform[:, 1] * (lengths - kept + 1)).long()
+    factor = (1 + speed) ** (2 * uniform[:, 2] - 1)
+    return Timing(start, kept, (kept / factor).round().long().clamp(min=1))

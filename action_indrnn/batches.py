@@ -6,7 +6,7 @@ before, from the device, or from how many processes share the work.
 Shapes: S sampled frames, B clips of a part, F features.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -15,9 +15,11 @@ from torch import Tensor
 
 from action_indrnn import augment, processes
 from action_indrnn.config import Config
-from action_indrnn.dataset import Clips, Integers, draw_frames
+from action_indrnn.data_prep.bodies import MOST_ACTORS
+from action_indrnn.dataset import Clips, Integers, draw_frames, sample_frames
 
 WEIGHTS, _ORDER, _FRAMES, _DROPOUT, _VARIATION = 4, 1, 2, 3, 5  # what a number is for; 0 is the split's
+_TIMING, _SHEAR, _MIRROR, _NOISE, _JOINTS, _BODIES = 6, 7, 8, 9, 10, 11
 
 
 def seed_torch(seed: int, *key: int) -> None:
@@ -38,18 +40,36 @@ class Batches:
     """
 
     def __init__(
-        self, settings: Config, clips: Clips, labels: Integers, numbers: Integers, device: torch.device
+        self,
+        settings: Config,
+        clips: Clips,
+        labels: Integers,
+        numbers: Integers,
+        device: torch.device,
+        pairs: Sequence[tuple[int, int]] = (),
     ) -> None:
-        """Take in which clips to train on; `labels` are those of all clips.
+        """Take in which clips to train on.
+
+        Args:
+            settings: of the run.
+            clips: of the set.
+            labels: of all of them.
+            numbers: those to train on.
+            device: where batches are wanted.
+            pairs: left and right joints, for mirror images.
 
         Raises:
-            ValueError: a batch cannot be shared by the parts and processes, or has no variance.
+            ValueError: a batch cannot be shared by the parts and processes, or has no variance; or mirror
+                images are asked for without pairs.
         """
+        if settings.data.mirror and not pairs:
+            raise ValueError("data.mirror: expected a joint layout with left/right pairs, found none")
         self.settings = settings
         self.clips = clips
         self.labels = labels
         self.numbers = numbers
         self.device = device
+        self.swapped = augment.mirrored_joints(clips.rows.shape[1], pairs).to(device)
         self.size = min(settings.train.batch, len(numbers))
         self.steps = len(numbers) // self.size
         accumulate = settings.train.accumulate
@@ -85,10 +105,54 @@ class Batches:
         size = len(numbers) // self.settings.train.accumulate
         for start in range(0, len(numbers), size):
             mine = processes.share(size, start)
-            x = self._sent(self.clips.sample(numbers[mine], frames, uniform[mine]))
+            x = self._sent(self._sampled(numbers, mine, frames, uniform, step))
+            x = self._varied(x, len(numbers), mine, step)
             if data.rotation or data.scaling:
                 x = augment.vary(x, self._sent(varied[mine]), data.rotation, data.scaling)
+            x = self._damaged(x, len(numbers), mine, step)
             yield x, self._sent(self.labels[numbers[mine]])
+
+    def _random(self, purpose: int, step: int) -> np.random.Generator:
+        return np.random.default_rng([self.settings.train.seed, purpose, step])
+
+    def _sampled(
+        self, numbers: Integers, mine: slice, frames: int, uniform: NDArray[np.float64], step: int
+    ) -> Tensor:
+        """Sampled frames (S, B, F) of this process's clips, of a part of each where asked for."""
+        data, clips = self.settings.data, self.clips
+        if data.crop == 1 and not data.speed:
+            return clips.sample(numbers[mine], frames, uniform[mine])
+        device = clips.rows.device
+        some = torch.from_numpy(numbers[mine]).to(device)
+        drawn = torch.from_numpy(self._random(_TIMING, step).random((len(numbers), 3))[mine]).to(device)
+        timing = augment.timing(clips.length[some], drawn, data.crop, data.speed)
+        sampled = sample_frames(timing.played, frames, torch.from_numpy(uniform[mine]).to(device))
+        return clips.batch(some, timing.frames(sampled))
+
+    def _varied(self, x: Tensor, size: int, mine: slice, step: int) -> Tensor:
+        """The clips (S, B, F) in other shapes: sheared, mirrored, with a body less."""
+        data = self.settings.data
+        if data.body_dropout:
+            drawn = self._sent(self._random(_BODIES, step).random((size, 2))[mine])
+            x = augment.drop_bodies(x, drawn, data.body_dropout, MOST_ACTORS)
+        if data.mirror:
+            drawn = self._sent(self._random(_MIRROR, step).random(size)[mine])
+            x = augment.mirror(x, drawn, data.mirror, self.swapped)
+        if data.shear:
+            x = augment.shear(x, self._sent(self._random(_SHEAR, step).random((size, 6))[mine]), data.shear)
+        return x
+
+    def _damaged(self, x: Tensor, size: int, mine: slice, step: int) -> Tensor:
+        """The clips (S, B, F) as a worse sensor sees them: with noise, without some joints."""
+        data, width = self.settings.data, x.shape[2]
+        if data.noise:
+            shape = (size, len(x), width)  # a clip's numbers together, so that a share of clips is a slice
+            normal = self._random(_NOISE, step).standard_normal(shape, np.float32)[mine]
+            x = augment.jitter(x, torch.from_numpy(normal).to(self.device).transpose(0, 1), data.noise)
+        if data.joint_dropout:
+            drawn = self._sent(self._random(_JOINTS, step).random((size, width // 3))[mine])
+            x = augment.drop_joints(x, drawn, data.joint_dropout)
+        return x
 
     def _sent(self, values: Tensor | NDArray[np.float64] | Integers) -> Tensor:
         return torch.as_tensor(values).to(self.device, non_blocking=True)

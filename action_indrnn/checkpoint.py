@@ -159,7 +159,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Cl
         ValueError: not a model file of this program, or its weights do not fit its card.
     """
     card = load_card(path)
-    model = build(card.config.model, card.features, len(card.classes))
+    model = build(card.config, card.features, len(card.classes), card.layout())
     try:
         model.load_state_dict(load_file(path))
     except RuntimeError as error:

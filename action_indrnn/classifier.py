@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from action_indrnn.features import JointLineDistances, TimeDifference
 from action_indrnn.gated import GatedLayer
 from action_indrnn.layers import IndRNN, Linear, excess
+from action_indrnn.streams import Streams
 
 State = tuple[Tensor, ...]
 Recur = Callable[[nn.Module, Tensor], Tensor]  # runs a module with its state and keeps the state for later
@@ -57,6 +58,7 @@ class Classifier(nn.Module, ABC):
         geometry: whether `body` gets the joint-line distances in front of the joints.
         time_difference: whether `body` gets the change of all that since the frame before beside it.
         pooling: what is read of what `body` returns: the last step, the mean over the steps so far, or both.
+        streams: what `body` gets in place of the joints; the joints themselves if not given.
 
     Attributes:
         bound_penalty: factor of the penalty on recurrent weights beyond their bound.
@@ -75,6 +77,7 @@ class Classifier(nn.Module, ABC):
         geometry: bool = False,
         time_difference: bool = False,
         pooling: Pooling = "last",
+        streams: Streams | None = None,
     ) -> None:
         super().__init__()
         self.features = features
@@ -82,7 +85,10 @@ class Classifier(nn.Module, ABC):
         self.reverse = False
         self.bound_penalty = 0.0
         self.front = JointLineDistances(features) if geometry else None
+        self.streams = streams
         inputs = self.front.features if self.front else features
+        if streams is not None:
+            inputs += streams.width - features
         self.difference = TimeDifference(inputs) if time_difference else None
         self.inputs = 2 * inputs if time_difference else inputs
         self.reads_last = pooling != "mean"
@@ -98,15 +104,15 @@ class Classifier(nn.Module, ABC):
         """Yields the IndRNN layers from the input to the output."""
         return (module for module in self.modules() if isinstance(module, IndRNN))
 
-    def memories(self) -> Iterator[IndRNN | GatedLayer | TimeDifference | RunningMean]:
+    def memories(self) -> Iterator[IndRNN | GatedLayer | TimeDifference | Streams | RunningMean]:
         """Yields the modules that have a state, in the state's order."""
         yield from self._walks()
         if self.mean is not None:
             yield self.mean
 
-    def _walks(self) -> Iterator[IndRNN | GatedLayer | TimeDifference]:
+    def _walks(self) -> Iterator[IndRNN | GatedLayer | TimeDifference | Streams]:
         """Yields the modules that go through time step by step."""
-        kinds = IndRNN | GatedLayer | TimeDifference
+        kinds = IndRNN | GatedLayer | TimeDifference | Streams
         return (module for module in self.modules() if isinstance(module, kinds))
 
     def penalty(self) -> Tensor | float:
@@ -143,8 +149,10 @@ class Classifier(nn.Module, ABC):
             after.append(h)
             return y  # type: ignore[no-any-return]
 
-        x = x if self.front is None else self.front(x)
-        y = self.body(x if self.difference is None else recur(self.difference, x), recur)
+        seen = x if self.front is None else self.front(x)
+        if self.streams is not None:  # in place of the joints, which stand last
+            seen = torch.cat((seen[:, :, : -self.features], recur(self.streams, x)), dim=2)
+        y = self.body(seen if self.difference is None else recur(self.difference, seen), recur)
         read = [y[0 if self.reverse else -1]] if self.reads_last else []
         if self.mean is not None:
             read.append(recur(self.mean, y))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from action_indrnn import __version__, cli_live, cli_task
+from action_indrnn import __version__, cli_inspect, cli_live, cli_task
 from action_indrnn.options import DeviceName as Device
 from action_indrnn.options import Threads
 from action_indrnn.options import device as _device
@@ -28,6 +28,7 @@ app = typer.Typer(
 bench = typer.Typer(help="Measure speed.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 app.add_typer(cli_task.app, name="task")
+app.command()(cli_inspect.inspect)
 cli_live.add(app, bench)
 
 DatasetName = Annotated[

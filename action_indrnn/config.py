@@ -16,6 +16,8 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 Positive = Annotated[float, Field(gt=0)]
 
 
+StreamName = Literal["joint", "bone", "motion", "bone-motion"]
+
 S = TypeVar("S", bound="Section")
 
 
@@ -175,12 +177,28 @@ class Data(Section):
             a test, every pass; see `dataset.draw_frames`.
         rotation: largest angle about each axis by which a clip in training is turned at random, degrees.
         scaling: largest share by which a clip in training is made larger or smaller at random.
+        shear: largest shift, in metres a metre, by which a clip in training is sheared at random.
+        mirror: share of the clips in training that are mirrored, left and right swapped.
+        crop: smallest share of a clip's frames, in a row, that training samples from; 1 for all.
+        speed: a clip in training is played up to 1 + speed times faster or slower.
+        noise: standard deviation of the noise on every coordinate in training, metres.
+        joint_dropout: share of a clip's joints that training does not see.
+        body_dropout: share of the clips of several bodies from which training leaves one out.
+        streams: what the network gets of a frame, beside each other; see `streams`.
     """
 
     frames: Count = 20
     frames_deviation: Annotated[float, Field(ge=0)] = 0.0
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
     scaling: Probability = 0.0
+    shear: Probability = 0.0
+    mirror: Annotated[float, Field(ge=0, le=1)] = 0.0
+    crop: Annotated[float, Field(gt=0, le=1)] = 1.0
+    speed: Annotated[float, Field(ge=0, le=3)] = 0.0
+    noise: Probability = 0.0
+    joint_dropout: Probability = 0.0
+    body_dropout: Probability = 0.0
+    streams: Annotated[tuple[StreamName, ...], Field(min_length=1, strict=False)] = ("joint",)
 
 
 class Train(Section):

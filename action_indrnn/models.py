@@ -23,11 +23,15 @@ from action_indrnn.config import (
     Recurrent,
     Residual,
 )
+from action_indrnn.data_prep.layout import Layout
 from action_indrnn.features import TimeDifference
 from action_indrnn.gated import GatedLayer
 from action_indrnn.layers import Convolution, Linear, RecurrentBlock
+from action_indrnn.streams import Streams
 
 __all__ = ["Bidirectional", "Classifier", "State", "build"]
+
+_JOINTS_ALONE = ("joint",)
 
 
 def _block(
@@ -79,8 +83,10 @@ class RecurrentLayer(nn.Module):
 class PlainIndRNN(Classifier):
     """A stack of recurrent layers of one width."""
 
-    def __init__(self, config: Plain, features: int = 150, classes: int = 60) -> None:
-        super().__init__(features, classes, config.units, **_shared(config))
+    def __init__(
+        self, config: Plain, features: int = 150, classes: int = 60, streams: Streams | None = None
+    ) -> None:
+        super().__init__(features, classes, config.units, **_shared(config), streams=streams)
         self.layers = nn.ModuleList(
             RecurrentLayer(
                 config,
@@ -118,8 +124,10 @@ class ResidualBlock(nn.Module):
 class ResidualIndRNN(Classifier):
     """A linear map to the width, residual blocks, and a last recurrent block."""
 
-    def __init__(self, config: Residual, features: int = 150, classes: int = 60) -> None:
-        super().__init__(features, classes, config.units, **_shared(config))
+    def __init__(
+        self, config: Residual, features: int = 150, classes: int = 60, streams: Streams | None = None
+    ) -> None:
+        super().__init__(features, classes, config.units, **_shared(config), streams=streams)
         self.first = Linear(self.inputs, config.units)
         self.blocks = nn.ModuleList(ResidualBlock(config) for _ in range(config.blocks))
         self.last = _block(config, config.units, config.dropout, last=True)
@@ -197,12 +205,14 @@ class DenseBlock(nn.Module):
 class DenseIndRNN(Classifier):
     """A first layer of six times the growth rate, then dense blocks."""
 
-    def __init__(self, config: Dense, features: int = 150, classes: int = 60) -> None:
+    def __init__(
+        self, config: Dense, features: int = 150, classes: int = 60, streams: Streams | None = None
+    ) -> None:
         width = 6 * config.growth_rate
         for layers in config.blocks:
             width = (width + layers * config.growth_rate) // 2
         sides = 2 if config.time_difference else 1
-        super().__init__(features, classes, sides * width, **_shared(config))
+        super().__init__(features, classes, sides * width, **_shared(config), streams=streams)
         self.first = DenseStep(config, self.inputs, 6 * config.growth_rate, config.dropout_first)
         self.blocks = nn.ModuleList()
         inputs = self.first.width
@@ -285,8 +295,14 @@ class ConvolutionalIndRNN(Classifier):
 class GatedNetwork(Classifier):
     """A stack of LSTM or GRU layers of one width, with neither batch normalisation nor a bound."""
 
-    def __init__(self, config: LSTM | GRU, features: int = 150, classes: int = 60) -> None:
-        super().__init__(features, classes, config.units, **_shared(config))
+    def __init__(
+        self,
+        config: LSTM | GRU,
+        features: int = 150,
+        classes: int = 60,
+        streams: Streams | None = None,
+    ) -> None:
+        super().__init__(features, classes, config.units, **_shared(config), streams=streams)
         self.layers = nn.ModuleList(
             GatedLayer(config.kind, config.units if index else self.inputs, config.units, config.dropout)
             for index in range(config.layers)
@@ -299,30 +315,51 @@ class GatedNetwork(Classifier):
         return x
 
 
-def build(config: Model | Config, features: int = 150, classes: int = 60) -> Classifier:
+def build(
+    config: Model | Config, features: int = 150, classes: int = 60, layout: Layout | None = None
+) -> Classifier:
     """Returns the network that a configuration, or its `[model]` table, describes, with fresh weights.
 
+    Args:
+        config: without the other tables the network sees joints alone.
+        features: F, numbers in a frame.
+        classes: K.
+        layout: of the joints, for a configuration with other streams than joints.
+
     Raises:
-        ValueError: the features do not fit a network that needs to know joints.
+        ValueError: the features do not fit a network that needs to know joints, or there is no layout.
     """
     model = config.model if isinstance(config, Config) else config
-    network = _build(model, features, classes)
+    names = config.data.streams if isinstance(config, Config) else _JOINTS_ALONE
+    network = _build(model, features, classes, _streams(names, features, layout))
     if model.bidirectional:
-        network = Bidirectional(network, _build(model, features, classes))
+        back = _build(model, features, classes, _streams(names, features, layout))
+        network = Bidirectional(network, back)
     if isinstance(model, Recurrent) and model.bound == "penalty":
         network.bound_penalty = model.bound_penalty
     return network
 
 
-def _build(config: Model, features: int, classes: int) -> Classifier:
+def _streams(names: tuple[str, ...], features: int, layout: Layout | None) -> Streams | None:
+    if names == _JOINTS_ALONE:
+        return None
+    if layout is None:
+        raise ValueError(f"data.streams: expected a joint layout for {', '.join(names)}, found none")
+    return Streams(features, names, len(layout.joints), layout.bones)
+
+
+def _build(config: Model, features: int, classes: int, streams: Streams | None) -> Classifier:
     match config:
         case Plain():
-            return PlainIndRNN(config, features, classes)
+            return PlainIndRNN(config, features, classes, streams)
         case Residual():
-            return ResidualIndRNN(config, features, classes)
+            return ResidualIndRNN(config, features, classes, streams)
         case Dense():
-            return DenseIndRNN(config, features, classes)
+            return DenseIndRNN(config, features, classes, streams)
         case Convolutional():
+            if streams is not None:
+                found = ", ".join(streams.names)
+                raise ValueError(f"data.streams: a convolutional network expects joint alone, found {found}")
             return ConvolutionalIndRNN(config, features, classes)
         case LSTM() | GRU():
-            return GatedNetwork(config, features, classes)
+            return GatedNetwork(config, features, classes, streams)

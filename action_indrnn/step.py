@@ -97,7 +97,8 @@ def of(model: Classifier) -> Step:
     Raises:
         ValueError: the network needs the whole clip.
     """
-    bare = next(model.parameters()).is_cpu and model.difference is None and model.mean is None
+    around = (model.streams, model.difference, model.mean)
+    bare = next(model.parameters()).is_cpu and all(module is None for module in around)
     return FusedStep(model) if bare and isinstance(model, PlainIndRNN | ResidualIndRNN) else Step(model)
 
 

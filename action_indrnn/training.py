@@ -25,6 +25,7 @@ from action_indrnn import __version__, checkpoint, dataset, evaluation, processe
 from action_indrnn.batches import WEIGHTS, Batches, seed_torch
 from action_indrnn.checkpoint import Card, Measured
 from action_indrnn.config import Config
+from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.dataset import Clips, Split, Where
 from action_indrnn.evaluation import Report
@@ -115,9 +116,12 @@ class Run:
         self.clips = Clips.of_set(prepared).near(torch.device(device), where)
         self.labels = prepared.column("label")
         self.device = torch.device(device)
-        self.batches = Batches(settings, self.clips, self.labels, self.split.train, self.device)
+        joints = layout.from_table(prepared.meta["layout"], str(prepared.path / "meta.toml"))
+        self.batches = Batches(settings, self.clips, self.labels, self.split.train, self.device, joints.pairs)
         seed_torch(train.seed, WEIGHTS)
-        self.model: Classifier = build(settings.model, self.clips.features, len(prepared.classes)).to(device)
+        self.model: Classifier = build(settings, self.clips.features, len(prepared.classes), joints).to(
+            device
+        )
         self.learner = Learner(self.model, train)
         self.progress = Progress(Schedule(train.learning_rate))
         self.best = self.learner.snapshot()

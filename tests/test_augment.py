@@ -48,3 +48,61 @@ def test_a_clip_s_turn_does_not_depend_on_its_company() -> None:
     x, uniform = clips(), torch.from_numpy(np.random.default_rng(1).random((3, 4)))
     whole = augment.vary(x, uniform, 20, 0.1)
     torch.testing.assert_close(augment.vary(x[:, 1:2].contiguous(), uniform[1:2], 20, 0.1), whole[:, 1:2])
+
+
+def middle(*shape: int) -> torch.Tensor:
+    return torch.full(shape, 0.5, dtype=torch.float64)
+
+
+def test_shear_shifts_one_axis_with_another() -> None:
+    points = torch.tensor([[[1.0, 2, 3]]])
+    assert torch.equal(augment.shear(points, middle(1, 6), 0.5), points)
+    uniform = middle(1, 6)
+    uniform[0, 0] = 1.0  # x goes with y
+    assert augment.shear(points, uniform, 0.5).tolist() == [[[2, 2, 3]]]
+    uniform = middle(1, 6)
+    uniform[0, 4] = 0.0  # z goes with x, backwards
+    assert augment.shear(points, uniform, 0.5).tolist() == [[[1, 2, 2.5]]]
+
+
+def test_a_mirror_image_swaps_left_and_right_and_twice_is_none() -> None:
+    swapped = augment.mirrored_joints(3, [(0, 2)])
+    x = torch.arange(1.0, 37).view(1, 2, 18)
+    found = augment.mirror(x, torch.tensor([0.4, 0.6]), 0.5, swapped)
+    assert found[0, 0].tolist() == [-7, 8, 9, -4, 5, 6, -1, 2, 3, -16, 17, 18, -13, 14, 15, -10, 11, 12]
+    assert torch.equal(found[:, 1], x[:, 1])
+    assert torch.equal(augment.mirror(found, torch.tensor([0.4, 0.6]), 0.5, swapped), x)
+
+
+def test_noise_leaves_what_is_not_there() -> None:
+    x = torch.ones(400, 5, 6)
+    x[:, :, 3:] = 0
+    noise = augment.jitter(x, torch.randn(x.shape), 0.02) - x
+    assert noise[..., :3].std() == pytest.approx(0.02, rel=0.1)
+    assert not noise[..., 3:].any()
+
+
+def test_dropped_joints_are_gone_in_every_frame() -> None:
+    x = torch.ones(4, 2, 6)
+    found = augment.drop_joints(x, torch.tensor([[0.1, 0.9], [0.9, 0.3]]), 0.3)
+    assert found[:, 0].tolist() == [[0, 0, 0, 1, 1, 1]] * 4
+    assert torch.equal(found[:, 1], x[:, 1])
+
+
+def test_a_body_is_dropped_only_beside_another() -> None:
+    x = torch.ones(3, 4, 12)
+    x[:, 3, :6] = 0  # the second alone
+    uniform = torch.tensor([[0.1, 0.2], [0.1, 0.7], [0.9, 0.2], [0.1, 0.2]])
+    found = augment.drop_bodies(x, uniform, 0.5, 2)
+    assert [[int(b.any()) for b in clip.view(2, 6)] for clip in found[0]] == [[0, 1], [1, 0], [1, 1], [0, 1]]
+
+
+def test_timing_crops_and_changes_speed() -> None:
+    lengths = torch.tensor([100, 100, 1])
+    uniform = torch.tensor([[0.0, 0.99, 1.0], [1.0, 0.5, 0.0], [0.0, 0.5, 0.5]], dtype=torch.float64)
+    found = augment.timing(lengths, uniform, 0.5, 1.0)
+    assert found.start.tolist() == [50, 0, 0]
+    assert found.length.tolist() == [50, 100, 1]
+    assert found.played.tolist() == [25, 200, 1]
+    frames = found.frames(torch.tensor([[-1, 0, 24], [0, 1, 199], [-1, 0, 0]]))
+    assert frames.tolist() == [[-1, 50, 98], [0, 0, 99], [-1, 0, 0]]

@@ -90,3 +90,34 @@ def test_a_step_s_random_numbers_are_those_of_its_place_alone() -> None:
     assert not torch.equal(other, first)
     torch.manual_seed(torch.default_generator.initial_seed())  # the shorter way gives the very numbers
     assert torch.equal(torch.rand(4), first)
+
+
+MORE = {
+    "shear": 0.3,
+    "mirror": 0.5,
+    "crop": 0.5,
+    "speed": 0.5,
+    "noise": 0.01,
+    "joint_dropout": 0.2,
+    "body_dropout": 0.9,
+}
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_every_augmentation_is_the_same_however_a_batch_is_divided(made_set: PreparedSet, name: str) -> None:
+    def part(*overrides: str) -> torch.Tensor:
+        settings = config.load("residual", ("train.batch=24", *overrides))
+        clips = Clips.of_set(made_set)
+        labels, numbers = made_set.column("label"), np.arange(36, 60)  # with clips of two bodies
+        some = Batches(settings, clips, labels, numbers, torch.device("cpu"), [(4, 8), (5, 9)])
+        return torch.cat([x for x, _ in some.parts(numbers, 3)], dim=1)
+
+    plain, varied = part(), part(f"data.{name}={MORE[name]}")
+    assert varied.shape == plain.shape
+    assert (varied != plain).any()
+    torch.testing.assert_close(part(f"data.{name}={MORE[name]}", "train.accumulate=4"), varied)
+
+
+def test_a_mirror_needs_pairs(made_set: PreparedSet) -> None:
+    with pytest.raises(ValueError, match=r"data\.mirror: expected a joint layout with left/right pairs"):
+        batches(made_set, "data.mirror=0.5")

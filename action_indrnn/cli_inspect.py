@@ -1,0 +1,116 @@
+"""The command `inspect`: what is in raw data, a prepared set, a recording or a model file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from action_indrnn.data_prep.clip import Clip
+    from action_indrnn.data_prep.layout import Layout
+    from action_indrnn.picture import Film
+
+MODEL = ".safetensors"
+META = "meta.toml"  # of a prepared set
+PICTURES = (".png", ".svg", ".gif")
+
+
+def inspect(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH",
+            help="A raw folder or zip archive, a prepared set, a .skeleton file, a model file.",
+        ),
+    ],
+    read: Annotated[
+        bool, typer.Option("--read", help="Look into every raw recording, not only at names and sizes.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with whole lists.")] = False,
+    clip: Annotated[str, typer.Option(metavar="NAME", help="A clip of a prepared set, to draw.")] = "",
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Draw a clip: .png or .svg a filmstrip, .gif moving; needs matplotlib."
+        ),
+    ] = None,
+    frames: Annotated[int, typer.Option(min=2, max=60, help="Pictures in a filmstrip.")] = 8,
+    augmentations: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Draw a clip under each augmentation, a .png each, there."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes for --read; 0 for one a core.")] = 0,
+) -> None:
+    """Say what is in raw data, a prepared set, a recording or a model file, and what is wrong with it."""
+    if picture and (picture.suffix not in PICTURES or not picture.parent.is_dir()):
+        raise ValueError(f"{picture}: expected {', '.join(PICTURES)} in a folder that exists")
+    report = _report(path, read, workers)
+    if as_json:
+        import json
+
+        print(json.dumps(_finite(report)))
+    else:
+        from action_indrnn import inspection
+
+        print(inspection.as_text(report))
+    if picture or augmentations:
+        film, joint_layout, chosen = _film(path, clip)
+    if picture:
+        from action_indrnn import picture as drawing
+
+        if picture.suffix == ".gif":
+            drawing.animation(film, joint_layout, picture)
+        else:
+            drawing.filmstrip([film], joint_layout, picture, count=frames)
+    if augmentations:
+        from action_indrnn import gallery
+
+        gallery.write(chosen, joint_layout, augmentations)
+    if report["kind"] == "prepared set" and report["problems"]:
+        raise typer.Exit(1)
+
+
+def _report(path: Path, read: bool, workers: int) -> dict[str, Any]:
+    from action_indrnn import inspection
+
+    if path.is_file() and path.suffix == MODEL:
+        from action_indrnn import memory
+
+        return memory.model_report(str(path))
+    if (path / META).is_file():
+        return inspection.set_report(path)
+    if path.is_file() and path.suffix.lower() == ".skeleton":
+        return inspection.clip_report(path)
+    return inspection.raw_report(path, read=read, workers=workers)
+
+
+def _film(path: Path, name: str) -> "tuple[Film, Layout, Clip]":
+    """What is drawn, its joints, and the clip: a recording's actors, or a clip of a prepared set."""
+    from action_indrnn.data_prep import archive, bodies, layout, skeleton_file
+    from action_indrnn.picture import Film
+
+    if (path / META).is_file():
+        prepared = archive.read(path)
+        found = [number for number, known in enumerate(prepared.index["name"]) if known == name]
+        if not found:
+            raise ValueError(
+                f"{path}: expected --clip with one of its {len(prepared.index):,} names, found '{name}'"
+            )
+        chosen = prepared.clip(found[0])
+        title = f"{name}  {prepared.classes[int(prepared.index['label'][found[0]])]}"
+        return Film.of_clip(chosen, title), layout.from_table(prepared.meta["layout"], str(path)), chosen
+    if path.suffix.lower() != ".skeleton":
+        raise ValueError(f"{path}: expected a .skeleton file, or a prepared set and --clip, to draw")
+    recording = skeleton_file.read(path)
+    joint_layout = layout.load("ntu25")
+    chosen, _ = bodies.choose(recording, joint_layout)
+    return Film.of_clip(chosen, recording.name, recording), joint_layout, chosen
+
+
+def _finite(value: Any) -> Any:
+    """The value with None where JSON has no number: infinite and undefined ones."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not abs(value) < float("inf") else value

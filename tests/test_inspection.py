@@ -1,0 +1,92 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from action_indrnn import inspection
+from action_indrnn.data_prep.archive import PreparedSet
+
+from .conftest import person, skeleton_text
+
+
+@pytest.fixture
+def copy(made_set: PreparedSet, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made_set.path, tmp_path / "set"))
+
+
+def test_a_whole_set_has_no_problems(made_set: PreparedSet) -> None:
+    report = inspection.set_report(made_set.path)
+    assert report["problems"] == []
+    assert report["clips"] == 60
+    assert report["by_camera"] == {"1": 20, "2": 20, "3": 20}
+    assert sum(report["by_class"].values()) == 60
+    assert report["protocols"]["xview"] == {"train": 40, "test": 20}
+    assert report["joints"]["rows"] == len(made_set.joints)
+    assert report["memory_bytes"] == made_set.joints.nbytes
+    text = inspection.as_text(report)
+    assert "xview (train 40, test 20)" in text
+    assert max(map(len, text.splitlines())) <= 110
+
+
+def test_damage_to_a_set_is_named(copy: Path, made_set: PreparedSet) -> None:
+    joints = np.load(copy / "joints.npy")
+    length = int(made_set.index["length"][0])
+    joints[:length] = np.nan
+    joints[length * int(made_set.index["bodies"][0]) + 3, 4, 1] = np.nan
+    joints[-1, 0, 0] = 900
+    np.save(copy / "joints.npy", joints)
+    with (copy / "skipped.csv").open("a") as file:
+        file.write("S1,S1,x: too short\n")
+    meta = copy / "meta.toml"
+    assert meta.read_text().count("clips = 60") == 1
+    meta.write_text(meta.read_text().replace("clips = 60", "clips = 61"))
+    torn, wild, unseen, clips, skipped = inspection.set_report(copy)["problems"]
+    assert "found 1 rows with some NaN" in torn
+    assert "found 1 others, up to 900" in wild
+    assert unseen.endswith(f"never seen, the first {made_set.index['name'][0]}")
+    assert clips == "index.csv: expected the 61 clips of meta.toml, found 60"
+    assert skipped == "skipped.csv: expected the 0 skipped of meta.toml, found 1"
+
+
+def test_protocols_that_contradict_the_index_and_names_that_repeat(copy: Path) -> None:
+    index = copy / "index.csv"
+    lines = index.read_text().splitlines()
+    head, first, second = lines[0].split(","), lines[1].split(","), lines[2].split(",")
+    second[head.index("name")] = first[head.index("name")]
+    second[head.index("camera")] = "2"  # was 1
+    index.write_text("\n".join([lines[0], lines[1], ",".join(second), *lines[3:]]) + "\n")
+    divided, twice = inspection.set_report(copy)["problems"]
+    assert "xview: expected 40 training and 20 test clips as in meta.toml, found 41 and 19" in divided
+    assert "found 1 again" in twice
+
+
+def test_a_recording(tmp_path: Path) -> None:
+    path = tmp_path / "S001C002P003R001A010.skeleton"
+    big = 72057594037944738  # no float64
+    frames = [[(big, person())], [], [(big, person(0.1)), (7, person(2.0))]]
+    path.write_bytes(skeleton_text(frames, state=1))
+    report = inspection.clip_report(path)
+    assert (report["camera"], report["subject"], report["action"]) == (2, 3, 10)
+    assert report["frames_without_body"] == 1
+    first, second = report["bodies"]
+    assert first["id"] == str(big)
+    assert (first["first_frame"], first["last_frame"], first["gaps"]) == (1, 3, 1)
+    assert first["largest_step"] == pytest.approx(0.1, abs=1e-6)
+    assert second["tracked"] == {"not_tracked": 0, "inferred": 1, "tracked": 0}
+    path.write_bytes(skeleton_text([[], []]))
+    assert "expected a body, found none in 2 frames" in inspection.clip_report(path)["problems"][0]
+
+
+def test_raw_recordings(made_raw: Path) -> None:
+    report = inspection.raw_report(made_raw, read=True, workers=1)
+    assert report["recordings"] == report["usable"] == 60
+    assert report["by_subject"] == {"1": 15, "2": 15, "3": 15, "4": 15}
+    assert report["damaged"] == []
+    assert sum(report["by_bodies"].values()) == 60
+    assert report["text_bytes"] == report["disk_bytes"] == sum(f.stat().st_size for f in made_raw.iterdir())
+
+
+@pytest.mark.parametrize(("size", "text"), [(999, "999 bytes"), (1500, "1.5 KB"), (2.7e9, "2.7 GB")])
+def test_bytes_as_people_say_them(size: float, text: str) -> None:
+    assert inspection.bytes_text(size) == text

@@ -1,0 +1,82 @@
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from action_indrnn.data_prep import survey
+from action_indrnn.data_prep.sources import Source
+
+from .conftest import person, skeleton_text
+
+TEXT = skeleton_text([[(1, person())]] * 3)
+NAME = "S001C001P001R001A001"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    raw = tmp_path / "raw"
+    (raw / "more").mkdir(parents=True)
+    (raw / f"{NAME}.skeleton").write_bytes(TEXT)
+    (raw / "more" / f"{NAME}.skeleton").write_bytes(TEXT)  # a copy
+    (raw / "S001C002P001R001A001.skeleton").write_bytes(b"")
+    (raw / "wave.skeleton").write_bytes(TEXT)
+    (raw / "S001C001P001R001A061.skeleton").write_bytes(TEXT)  # no such action in setup 1
+    (raw / "readme.TXT").write_text("x")
+    (raw / ".DS_Store").write_text("x")
+    (raw / "bad.zip").write_bytes(b"no archive")
+    with zipfile.ZipFile(raw / "good.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/S001C003P001R001A002.skeleton", TEXT)
+        archive.writestr("__MACOSX/a/._S001C003P001R001A002.skeleton", b"x")
+    return raw
+
+
+def test_everything_is_counted_and_named(folder: Path) -> None:
+    found = survey.survey(folder)
+    assert list(found.recordings) == [
+        NAME,
+        "S001C001P001R001A061",
+        "S001C002P001R001A001",
+        "S001C003P001R001A002",
+    ]
+    assert found.sizes["S001C003P001R001A002"] == len(TEXT)  # unpacked
+    assert found.copies == [f"{folder}/more/{NAME}.skeleton: found in {folder}/{NAME}.skeleton too"]
+    assert found.other_names == [f"{folder}/wave.skeleton"]
+    assert found.unexpected == [f"{folder}/readme.TXT"]
+    assert len(found.hidden) == 2
+    assert len(found.archives) == 2
+    empty, damaged = sorted(found.problems)
+    assert "S001C002P001R001A001.skeleton: too small for a recording: 0 bytes" in empty
+    assert "bad.zip: expected a zip archive" in damaged
+    (reason,) = found.impossible()
+    assert "expected action 1 to 60, found 61" in reason
+
+
+def test_what_is_absent_follows_from_those_beside_it(folder: Path) -> None:
+    found = survey.survey(folder)
+    absent = found.absent()
+    assert len(absent) == 60 * 3 - 3  # setup 1, performer 1, replication 1; none of them on the missing list
+    assert "S001C001P001R001A002" in absent
+    assert not set(absent) & set(found.recordings)
+
+
+def test_contents(folder: Path) -> None:
+    gap = skeleton_text([[(1, person())], [], [(1, person()), (2, person(1.0))]])
+    (folder / "S001C001P002R001A001.skeleton").write_bytes(gap)
+    (folder / "S001C001P003R001A001.skeleton").write_bytes(skeleton_text([[], []]))
+    sources = [
+        Source(folder / f"{name}.skeleton")
+        for name in (NAME, "S001C001P002R001A001", "S001C001P003R001A001", "S001C002P001R001A001", "gone")
+    ]
+    found = survey.read(sources, workers=1)
+    assert found.lengths == [3, 3, 2]
+    assert found.bodies == {1: 1, 2: 1, 0: 1}
+    assert (found.empty, found.gaps) == (1, 1)
+    assert [text.partition(".skeleton")[2] for text in found.damaged] == [
+        ":1: expected a frame count, found an empty file",
+        ": cannot be read: No such file or directory",
+    ]
+
+
+def test_nothing_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="found nothing there"):
+        survey.survey(tmp_path / "none")
