@@ -37,20 +37,20 @@ def stream(
     hold: Annotated[float, typer.Option(help="Seconds over the threshold before an action begins.")] = 0.2,
     threads: Threads = 1,
 ) -> None:
-    r"""Answer after every frame: JSON Lines in, JSON Lines out.
+    """Answer after every frame: JSON Lines in, JSON Lines out.
 
     A frame is one line, with the joints in metres, y up, in the order of the model's joint layout; the time
     stamp in seconds may be missing. Every line gets one line back at once. A line that is no frame gets one
     with "error", and the stream goes on.
 
     \b
-      action-indrnn stream run/model.safetensors --replay clip.skeleton --speed 0
-
+    Replay a recording, or pipe frames in (made up here):
+      action-indrnn stream MODEL --replay clip.skeleton --speed 0
     \b
-      python -c 'import json; [print(json.dumps({"time": t / 30, "bodies": [{"id": 1, "joints":
-        [[0.01 * j, 0.06 * j, 3] for j in range(25)]}]}), flush=True) for t in range(60)]' |
-        action-indrnn stream run/model.safetensors
-    """
+      python -c 'import json; [print(json.dumps({"time": t / 30, "bodies": [
+        {"id": 1, "joints": [[0.01 * j, 0.06 * j, 3] for j in range(25)]}]}),
+        flush=True) for t in range(60)]' | action-indrnn stream MODEL
+    """  # noqa: D301  # typer wants a real backspace: these lines are not to be wrapped
     if listen and replay:
         raise typer.BadParameter("expected one of --listen and --replay, found both")
     _device("cpu", threads)

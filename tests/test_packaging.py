@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("action_indrnn", "kernels", "data_prep", "configs")
-BUILT = ("_cpu.", "_skeleton.")  # how the names of compiled libraries begin
+BUILT = ("_cpu.", "_step.", "_skeleton.")  # how the names of compiled libraries begin
 
 
 def checkout(folder: Path) -> Path:
