@@ -28,8 +28,6 @@ app = typer.Typer(
 bench = typer.Typer(help="Measure speed.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 app.add_typer(cli_task.app, name="task")
-app.command()(cli_inspect.inspect)
-cli_live.add(app, bench)
 
 DatasetName = Annotated[
     str,
@@ -519,6 +517,11 @@ def demo(
     from action_indrnn import demo as demonstration
 
     demonstration.run(out)
+
+
+# Behind the others, as --help lists them in this order.
+cli_live.add(app, bench)
+app.command()(cli_inspect.inspect)
 
 
 def main() -> None:

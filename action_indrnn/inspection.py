@@ -53,8 +53,8 @@ def raw_report(path: Path, *, read: bool = False, workers: int = 0) -> dict[str,
         ValueError: nothing there.
     """
     found = survey.survey(path)
-    clips, absent = found.clips, found.absent()
-    usable = sum(name not in ntu.missing() for name in found.recordings) - len(found.impossible())
+    clips, impossible = found.clips, found.impossible()
+    usable = sum(name not in ntu.missing() for name in found.recordings) - len(impossible)
     text = sum(found.sizes.values())
     report: dict[str, Any] = {
         "kind": "raw recordings",
@@ -63,7 +63,7 @@ def raw_report(path: Path, *, read: bool = False, workers: int = 0) -> dict[str,
         "like": found.dataset if clips else None,
         "usable": usable,
         "usable_of_whole_set": ntu.CLIPS[found.dataset] if clips else None,
-        "listed_as_missing": len(clips) - usable - len(found.impossible()),
+        "listed_as_missing": len(clips) - usable - len(impossible),
         "by_action": counts(f"A{clip.action:03}" for clip in clips),
         "by_subject": counts(clip.subject for clip in clips),
         "by_camera": counts(clip.camera for clip in clips),
@@ -74,12 +74,12 @@ def raw_report(path: Path, *, read: bool = False, workers: int = 0) -> dict[str,
         "archives": found.archives,
         "problems": found.problems,
         "copies": found.copies,
-        "impossible": found.impossible(),
+        "impossible": impossible,
         "other_names": found.other_names,
         "hidden": found.hidden,
         "unexpected": found.unexpected,
         "unexpected_by_suffix": counts(Path(name).suffix.lower() or "none" for name in found.unexpected),
-        "absent": absent,
+        "absent": found.absent(),
     }
     if read:
         contents = survey.read([*found.recordings.values(), *_sources(found.other_names)], workers)

@@ -64,7 +64,8 @@ class Survey:
 
     def impossible(self) -> list[str]:
         """Why recordings cannot belong to NTU RGB+D, whatever their names look like."""
-        return [reason for clip in self.clips if (reason := _impossible(clip, self.dataset))]
+        dataset = self.dataset
+        return [reason for clip in self.clips if (reason := _impossible(clip, dataset))]
 
     def absent(self) -> list[str]:
         """The clips that should lie beside those that are there.
@@ -73,7 +74,8 @@ class Survey:
         NTU's name lists (setup, performer, replication) has all 180 names. Clips on the authors' list of
         missing skeletons are not counted.
         """
-        groups = {clip[:1] + clip[2:4] for clip in self.clips if not _impossible(clip, self.dataset)}
+        dataset = self.dataset
+        groups = {clip[:1] + clip[2:4] for clip in self.clips if not _impossible(clip, dataset)}
         every = (
             str(ClipName(setup, camera, subject, replication, action))
             for setup, subject, replication in sorted(groups)
