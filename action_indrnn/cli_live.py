@@ -101,7 +101,10 @@ def export(
     network, card = checkpoint.load_model(model)
     difference = onnx_step.export(network, card, out)
     print(f"exported      {out}: features (B, {card.features}) and a state to logits and a state")
-    print(f"checked       {onnx_step.FRAMES} frames in onnxruntime, relative difference {difference:.1e}")
+    print(
+        f"checked       {onnx_step.FRAMES} frames, {onnx_step.CHAIN} in a chain, in onnxruntime; "
+        f"relative difference {difference:.1e}"
+    )
 
 
 def bench_live(
