@@ -5,10 +5,8 @@ and no memory is taken for more than the bytes that are there.
 """
 
 import io
-import lzma
 import struct
 import zipfile
-import zlib
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
@@ -19,12 +17,10 @@ from numpy.typing import NDArray
 from action_indrnn.data_prep.clip import ClipError
 from action_indrnn.data_prep.layout import NO_DEPTH
 from action_indrnn.data_prep.points import Doubles
+from action_indrnn.data_prep.sources import UNPACKABLE
 
 MOST_BODIES = 10  # a sensor tracks 6
-_DAMAGE = (  # what zipfile says of damage, of encryption and of methods it does not know
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
-    *(ValueError, NotImplementedError, RuntimeError, EOFError),
-)
+_DAMAGE = (*UNPACKABLE, struct.error, ValueError)  # the last two from a damaged directory of the archive
 _PACKED = 200  # times its packed size: beyond that it is a bomb, not joints
 
 

@@ -9,9 +9,8 @@ Clips are read one by one. A clip ends with its last frame that is not all zeros
 
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tokenize import TokenError  # numpy lets it pass
 from typing import IO, Any, NamedTuple
@@ -23,6 +22,7 @@ from action_indrnn.data_prep.clip import ClipError, Floats, from_joints
 from action_indrnn.data_prep.data_set import NTU_COLUMNS, DataSet, Left, Sample
 from action_indrnn.data_prep.protocols import TEST, TRAIN, Protocol
 from action_indrnn.data_prep.pyskl import MOST_CLASSES, class_names
+from action_indrnn.data_prep.sources import UNPACKABLE
 
 _BODIES, _JOINTS = 2, 25
 _PACKED = 200  # times its packed size: real clips, mostly padding, reach about 20
@@ -93,14 +93,16 @@ def ctr_gcn(raw: Sequence[Path]) -> DataSet:
 def _member(path: Path, name: str, dimensions: int) -> Iterator[_Array]:
     """One array of an npz."""
     source = f"{path}: {name}"
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+    with ExitStack() as stack:
+        try:
+            archive = stack.enter_context(zipfile.ZipFile(path))
             info = archive.getinfo(f"{name}.npy")
             if info.file_size > _PACKED * max(info.compress_size, 1):
                 raise ClipError(f"{source}: expected at most {_PACKED} times the packed size, found more")
-            yield _array(file, source, dimensions)
-    except (KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-        raise ClipError(f"{source}: cannot be read: {error}") from error
+            array = _array(stack.enter_context(archive.open(info)), source, dimensions)
+        except (KeyError, *UNPACKABLE) as error:  # KeyError: there is no such array
+            raise ClipError(f"{source}: cannot be read: {error}") from error
+        yield array
 
 
 def _one_hot(path: Path, part: str) -> tuple[list[int], int]:
@@ -119,9 +121,11 @@ def _one_hot(path: Path, part: str) -> tuple[list[int], int]:
 
 
 def _whole(array: _Array, source: str) -> Iterator[np.ndarray[Any, Any]]:
-    """The items; an error where the file ends early."""
+    """The items; an error where the file ends early or cannot be unpacked."""
     try:
         yield from array.items()
+    except UNPACKABLE as error:
+        raise ClipError(f"{source}: cannot be read: {error}") from error
     except ValueError as error:
         raise ClipError(f"{source}: expected {array.shape[0]} items, found the end of the data") from error
 

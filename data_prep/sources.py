@@ -16,6 +16,14 @@ from action_indrnn.data_prep.clip import ClipError
 from action_indrnn.data_prep.skeleton_file import SIZE_LIMIT
 
 SUFFIX = ".skeleton"
+# What zipfile raises for a file that is no archive it can list: a damaged one, one of a later version of the
+# format, a name that is no text.
+NO_ARCHIVE = (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError)
+# And for a member that it cannot unpack: damage; then RuntimeError for encryption, NotImplementedError for a
+# method it lacks. Only zipfile runs where these are caught.
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
+PACKED_OTHERWISE = (RuntimeError, NotImplementedError)
+UNPACKABLE = (*DAMAGED, *PACKED_OTHERWISE)
 RECORDING = re.compile(r".*\.skeleton", re.IGNORECASE | re.DOTALL)
 
 
@@ -58,9 +66,9 @@ class Source:
         try:
             _check_size(self, archive.getinfo(self.member).file_size)
             return archive.read(self.member)
-        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+        except DAMAGED as error:
             raise ClipError(f"{self}: damaged inside the archive: {error}") from error
-        except (RuntimeError, NotImplementedError) as error:  # zipfile's for encryption and rare methods
+        except PACKED_OTHERWISE as error:
             raise ClipError(f"{self}: cannot be unpacked: {error}") from error
 
 
@@ -136,7 +144,7 @@ def _problem(path: Path) -> str:
 def _in_archive(path: Path, wanted: re.Pattern[str], what: str) -> list[Source]:
     try:
         members = Counter(_open(path).namelist())
-    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
+    except NO_ARCHIVE as error:
         raise ValueError(f"{path}: expected a {what} file or a zip archive: {error}") from error
     return [
         Source(path, member, "" if count == 1 else f"expected the member once, found it {count} times")

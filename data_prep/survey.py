@@ -132,7 +132,7 @@ def _take_archive(found: Survey, path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
-    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
+    except sources.NO_ARCHIVE as error:
         found.problems.append(f"{path}: expected a zip archive: {error}")
         return
     for member in members:
