@@ -1,4 +1,4 @@
-"""The commands of live use; everything heavy is imported inside them."""
+"""The commands that use a model: on recordings, on live frames; everything heavy is imported inside them."""
 
 import sys
 from pathlib import Path
@@ -6,10 +6,71 @@ from typing import Annotated
 
 import typer
 
-from action_indrnn.options import Threads
+from action_indrnn.options import DeviceName as Device
+from action_indrnn.options import ModelFile, Threads
 from action_indrnn.options import device as _device
 
-ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, RUN/model.safetensors.")]
+
+def classify(
+    model: ModelFile,
+    clip: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CLIP...", help=".skeleton, .npy, .npz, .csv, .json, .jsonl, .bvh files; folders, zips."
+        ),
+    ],
+    recorded: Annotated[
+        str,
+        typer.Option(
+            "--layout",
+            metavar="LAYOUT",
+            help="The clips' joint layout, where it is not the model's: a shipped name or a .toml.",
+        ),
+    ] = "",
+    top: Annotated[int, typer.Option(min=1, help="How many actions to print.")] = 5,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a clip, with all classes.")
+    ] = False,
+    device: Device = "cpu",
+    threads: Threads = 1,
+) -> None:
+    """Say which action a recording shows."""
+    import json
+
+    from action_indrnn.data_prep import clip_file, layout, sources
+    from action_indrnn.data_prep.clip import ClipError
+
+    found = sources.find(clip, clip_file.WANTED, ", ".join(clip_file.SUFFIXES))
+    joint_layout = layout.find(recorded) if recorded else None
+    target = _device(device, threads)
+
+    from action_indrnn.recognizer import Recognizer
+
+    recognizer = Recognizer.load(model, target)
+    failed = False
+    for source in found:
+        try:
+            one = recognizer.read(source, joint_layout)
+            verdict = recognizer.classify(one)
+        except (ClipError, OSError) as error:
+            failed = True
+            print(f"action-indrnn: {error}", file=sys.stderr)
+            if as_json:
+                print(json.dumps({"source": str(source), "error": str(error)}), flush=True)
+            continue
+        for doubt in recognizer.doubts(one):
+            print(f"action-indrnn: warning: {source}: {doubt}", file=sys.stderr)
+        if as_json:
+            actions = [
+                {"action": name, "probability": share} for name, share in verdict.top(len(verdict.classes))
+            ]
+            print(json.dumps({"source": str(source), "name": verdict.name, "actions": actions}), flush=True)
+        else:
+            print(source)
+            for name, share in verdict.top(top):
+                print(f"  {share:6.1%}  {name}", flush=True)
+    if failed:
+        raise typer.Exit(1)
 
 
 def stream(
@@ -105,32 +166,3 @@ def export(
         f"checked       {onnx_step.FRAMES} frames, {onnx_step.CHAIN} in a chain, in onnxruntime; "
         f"relative difference {difference:.1e}"
     )
-
-
-def bench_live(
-    config: Annotated[
-        str, typer.Argument(metavar="[CONFIG]", help="A shipped name or a .toml.")
-    ] = "residual",
-    streams: Annotated[
-        list[int] | None,
-        typer.Option("--streams", min=1, help="Streams at once; 1, 10, 100 and 1000 if not given."),
-    ] = None,
-    seconds: Annotated[float, typer.Option(min=0, help="Of every contender.")] = 2.0,
-    threads: Threads = 1,
-) -> None:
-    """Time a frame: this program's step, torch eager and compiled, onnxruntime, and a window run anew."""
-    from action_indrnn import bench_live as benchmark
-    from action_indrnn import config as configuration
-
-    _device("cpu", threads)
-    settings = configuration.load(config)
-    print(f"{config}: microseconds a frame of all streams, {threads} threads")
-    for line in benchmark.run(settings, streams or benchmark.STREAMS, seconds, threads):
-        print(line, flush=True)
-
-
-def add(app: typer.Typer, bench: typer.Typer) -> None:
-    """Add the commands."""
-    app.command()(stream)
-    app.command()(export)
-    bench.command("live")(bench_live)

@@ -3,12 +3,14 @@
 import difflib
 import importlib.resources
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar
 
 import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from action_indrnn.config_problems import problems_of
 
 Count = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -355,7 +357,7 @@ def read(schema: type[S], known: Sequence[str], name_or_path: str | Path, overri
     try:
         config = schema.model_validate(table)
     except ValidationError as error:
-        found = dict(_problems(error, table, schema))
+        found = dict(problems_of(error, table, schema, MODELS, Network))
         for key, what in found.items():
             overridden = any(name == key or name.startswith(f"{key}.") for name in changed)
             problems.append(f"{f'override {key}' if overridden else f'{label}: {key}'}: {what}")
@@ -400,86 +402,3 @@ def _set(table: dict[str, Any], path: list[str], value: Any) -> None:
             table[part] = {}
         table = table[part]
     table[path[-1]] = value
-
-
-def _problems(
-    error: ValidationError, table: Mapping[str, Any], schema: type[Section]
-) -> Iterator[tuple[str, str]]:
-    """Yields the key and the description of every problem."""
-    sections = _sections(table, schema)
-    for problem in error.errors():
-        if problem["type"] == "value_error":  # of a whole table: keys that do not fit each other
-            yield ".".join(map(str, problem["loc"][:1])), str(problem["ctx"]["error"])
-            continue
-        # The kind of a network stands behind "model", an index into a list behind its key: neither is a key.
-        path = [str(part) for part in problem["loc"]]
-        if path[0] == "model" and len(path) > 1 and path[1] in MODELS:
-            del path[1]
-        row = path.pop(1) if path[0] == "published" and len(path) > 1 else None
-        section, key = (path[0], path[1]) if len(path) > 1 else ("", path[0])
-        full = f"{section}.{key}" if section else key
-        place: Any = table[section] if section else table
-        value = (place if row is None or not section else place[int(row)]).get(key)
-        if problem["type"] == "extra_forbidden":
-            yield full, f"unknown key; {_hint(section, key, sections)}"
-        elif full == "model" and isinstance(value, dict | None):
-            found = f"found {value['kind']!r}" if value and "kind" in value else "found none"
-            yield "model.kind", f"expected one of {', '.join(map(repr, MODELS))}, {found}"
-        elif problem["type"] == "missing":
-            yield full, "missing"
-        else:
-            properties = sections[section].model_json_schema()["properties"]
-            yield full, f"expected {_expected(properties[key])}, found {value!r}"
-
-
-def _sections(table: Mapping[str, Any], schema: type[Section]) -> dict[str, type[Section]]:
-    """Returns the class of every table, the top level under an empty name."""
-    found = {"": schema}
-    for name, field in schema.model_fields.items():
-        kinds = [
-            kind
-            for kind in get_args(field.annotation) or (field.annotation,)
-            if isinstance(kind, type) and issubclass(kind, Section)
-        ]
-        if len(kinds) == 1:
-            found[name] = kinds[0]
-        elif kinds:  # networks, told apart by "kind"; without a known one only what they share is known
-            given = table.get(name)
-            kind = given.get("kind") if isinstance(given, dict) else None
-            found[name] = next((k for k in kinds if k.model_fields["kind"].default == kind), Network)
-    return found
-
-
-def _hint(section: str, key: str, sections: Mapping[str, type[Section]]) -> str:
-    """Returns the known key that is nearest: like it, abbreviated by it, or of its name in another table."""
-    known = list(sections[section].model_fields)
-    prefix = f"{section}." if section else ""
-    near = difflib.get_close_matches(key, known, 1, 0.5)
-    near = near or sorted((name for name in known if _abbreviates(key, name)), key=len)
-    found = [prefix + name for name in near[:1]]
-    found = found or [f"{name}.{key}" for name, kind in sections.items() if name and key in kind.model_fields]
-    if found:
-        return f"did you mean {found[0]!r}?"
-    return f"known are {', '.join(prefix + name for name in known)}"
-
-
-def _abbreviates(short: str, name: str) -> bool:
-    letters = iter(name)
-    return name[:1] == short[:1] and all(letter in letters for letter in short)
-
-
-def _expected(schema: Mapping[str, Any]) -> str:
-    """Returns in words what the JSON schema of a field admits."""
-    if "anyOf" in schema:
-        return " or ".join(_expected(choice) for choice in schema["anyOf"])
-    if "const" in schema or "enum" in schema:
-        choices = schema.get("enum", [schema.get("const")])
-        return f"one of {', '.join(map(repr, choices))}" if len(choices) > 1 else repr(choices[0])
-    if schema.get("type") == "array":
-        kind = "a non-empty list" if schema.get("minItems") else "a list"
-        return f"{kind}, each element {_expected(schema['items'])}"
-    words = {"integer": "an integer", "number": "a number", "boolean": "true or false", "string": "text"}
-    words["null"] = "none"
-    limits = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
-    text = " and ".join(f"{sign} {schema[name]:.10g}" for name, sign in limits.items() if name in schema)
-    return f"{words.get(schema.get('type', ''), 'a table')} {text}".strip()

@@ -15,7 +15,7 @@ PACKAGES = {"action_indrnn": "action_indrnn", "kernels": "action_indrnn.kernels"
 FLOORS = [
     {"__main__"},
     {"cli"},
-    {"cli_task", "cli_live", "cli_inspect"},
+    {"cli_data", "cli_train", "cli_live", "cli_task", "cli_inspect", "cli_bench"},
     {"demo", "bench_tables", "bench_train", "bench_accuracy", "bench_live", "over_time"},
     {
         "frame_lines",
@@ -38,7 +38,7 @@ FLOORS = [
     {"gated"},
     {"layers", "config", "features", "streams"},
     {"windows"},
-    {"processes", "options", "decision"},
+    {"processes", "options", "decision", "config_problems"},
     {"kernels", "data_prep", "configs"},
 ]
 ALLOWED = {
