@@ -219,7 +219,8 @@ def _softmax(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
     every = np.concatenate(parts, dtype=np.float64)
     mean = np.add.reduceat(every, ends[:-1]) / np.diff(ends)[:, None]
     powers = np.exp(mean - mean.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return shares
 
 
 class Streams:
