@@ -139,14 +139,21 @@ def bench_live(
         typer.Option("--streams", min=1, help="Streams at once; 1, 10, 100 and 1000 if not given."),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0, help="Of every contender.")] = 2.0,
+    frames: Annotated[
+        int, typer.Option(min=0, help="Instead, feed so many frames to one stream and say how memory grows.")
+    ] = 0,
     threads: Threads = 1,
 ) -> None:
-    """Time a frame: this program's step, torch eager and compiled, onnxruntime, and a window run anew."""
+    """Time a frame to its answer: here, torch eager and compiled, onnxruntime, and a window run anew."""
     from action_indrnn import bench_live as benchmark
     from action_indrnn import config as configuration
 
     _device("cpu", threads)
     settings = configuration.load(config)
-    print(f"{config}: microseconds a frame of all streams, {threads} threads")
-    for line in benchmark.run(settings, streams or benchmark.STREAMS, seconds, threads):
+    lines = benchmark.run(settings, streams or benchmark.STREAMS, seconds, threads)
+    if frames:
+        lines = benchmark.memory(settings, frames)
+    else:
+        print(f"{config}: microseconds a frame of all streams, {threads} threads")
+    for line in lines:
         print(line, flush=True)

@@ -26,13 +26,17 @@ class Step:
 
     Attributes:
         width: S, numbers in the state of a row.
+        way: what computes a step, and why nothing faster does, in words.
+        fast: whether the compiled step does.
 
     Raises:
         ValueError: the network needs the whole clip.
     """
 
-    def __init__(self, model: Classifier) -> None:
+    def __init__(self, model: Classifier, way: str = "the network's own modules") -> None:
         check_causal(model)
+        self.way = way
+        self.fast = False
         self.model = model.eval()
         self.device = next(model.parameters()).device
         self.units = [module.units for module in model.memories()]
@@ -59,7 +63,7 @@ class FusedStep(Step):
     """
 
     def __init__(self, model: PlainIndRNN | ResidualIndRNN) -> None:
-        super().__init__(model)
+        super().__init__(model, f"the {compiled.reason()}")
         # In both networks maps and recurrent blocks alternate in the order in which they are registered.
         linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
         maps = [module for module in linear if module is not model.classifier]
@@ -70,8 +74,13 @@ class FusedStep(Step):
         self.layers, (self.weight, self.bias) = _fold(maps, blocks, joins, model.classifier)
         self.front = model.front
         self.program: compiled.Program | None = None
-        if compiled.available() and self.activation in compiled.ACTIVATIONS:
+        known = self.activation in compiled.ACTIVATIONS
+        if compiled.available() and known:
             self.program = compiled.Program(self.layers, self.weight, self.bias, self.activation)
+            self.fast = True
+        else:
+            why = compiled.reason() if known else f"the compiled step knows no {self.activation}"
+            self.way = f"torch operations, several times as slow; {why}"
 
     def advance(self, x: Tensor, states: Sequence[Tensor]) -> Tensor:
         """Returns the logits (B, K) after the frame x (B, F); the states, (S,) each, replaced in place."""
@@ -110,9 +119,17 @@ def of(model: Classifier) -> Step:
     Raises:
         ValueError: the network needs the whole clip.
     """
-    around = (model.streams, model.difference, model.mean)
-    bare = next(model.parameters()).is_cpu and all(module is None for module in around)
-    return FusedStep(model) if bare and isinstance(model, PlainIndRNN | ResidualIndRNN) else Step(model)
+    slow = {
+        f"a {type(model).__name__}": not isinstance(model, PlainIndRNN | ResidualIndRNN),
+        "a network on another device": not next(model.parameters()).is_cpu,
+        "streams of bones or motion": model.streams is not None,
+        "time differences": model.difference is not None,
+        "a mean over time": model.mean is not None,
+    }
+    found = [what for what, there in slow.items() if there]
+    if not found and isinstance(model, PlainIndRNN | ResidualIndRNN):
+        return FusedStep(model)
+    return Step(model, f"the network's own modules, several times as slow; no fused step for {found[0]}")
 
 
 def check_causal(model: Classifier) -> None:

@@ -5,6 +5,7 @@ Shapes: `V` joints, `K` classes, `F` features, `B` rows of a step.
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -215,9 +216,10 @@ def _softmax(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
     """(D, K) probabilities of the mean over each part's logits (R, K), for D parts."""
     if not parts:
         return np.zeros((0, 0))
-    ends = np.cumsum([0] + [len(part) for part in parts])
-    every = np.concatenate(parts, dtype=np.float64)
-    mean = np.add.reduceat(every, ends[:-1]) / np.diff(ends)[:, None]
+    counts = [len(part) for part in parts]
+    starts = list(accumulate(counts[:-1], initial=0))
+    sums = np.add.reduceat(np.concatenate(parts), starts, dtype=np.float64)
+    mean = sums / np.array(counts)[:, None]
     powers = np.exp(mean - mean.max(axis=1, keepdims=True))
     shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
     return shares

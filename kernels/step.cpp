@@ -24,12 +24,21 @@ Pool pool = nullptr;
 
 typedef void (*Advance)(const indrnn_step::Call&, int64_t, int64_t, float*);
 
-Advance best() {
+struct Level {
+    const char* name;
+    Advance advance;
+};
+
+const Level& best() {
+    static const Level level = [] {
 #ifdef INDRNN_X86_LEVELS
-    if (__builtin_cpu_supports("avx512f")) return indrnn_step::advance_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return indrnn_step::advance_avx2;
+        if (__builtin_cpu_supports("avx512f")) return Level{"avx512", indrnn_step::advance_avx512};
+        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+            return Level{"avx2", indrnn_step::advance_avx2};
 #endif
-    return indrnn_step::advance_baseline;
+        return Level{"baseline", indrnn_step::advance_baseline};
+    }();
+    return level;
 }
 
 struct Queue {
@@ -54,16 +63,17 @@ struct Queue {
 
 INDRNN_API int64_t indrnn_step_version() { return 2; }
 
+INDRNN_API const char* indrnn_step_level() { return best().name; }
+
 INDRNN_API void indrnn_step_use_pool(Pool given) { pool = given; }
 
 INDRNN_API void indrnn_step_advance(const void* packed) {
-    static const Advance advance = best();
     const auto& call = *static_cast<const indrnn_step::Call*>(packed);
     const int64_t most = call.rows / ALONE;
     const int64_t threads = call.threads < most ? call.threads : most;
     const int64_t share = threads > 1 ? (call.rows + threads - 1) / threads : call.rows;
     const int64_t pieces = (share + indrnn_step::TOGETHER - 1) / indrnn_step::TOGETHER;
-    Queue queue{&call, advance, pieces ? (share + pieces - 1) / pieces : 1};
+    Queue queue{&call, best().advance, pieces ? (share + pieces - 1) / pieces : 1};
     if (threads > 1 && pool) {
         pool(Queue::drain, &queue, unsigned(threads), 0);
     } else if (threads > 1) {

@@ -59,7 +59,8 @@ def _load(path: Path) -> tuple[ctypes.CDLL | None, str]:
     library.indrnn_step_use_pool.argtypes = [ctypes.c_void_p]
     library.indrnn_step_use_pool.restype = None
     library.indrnn_step_use_pool(cpu.torch_pool())
-    return library, "compiled step"
+    library.indrnn_step_level.restype = ctypes.c_char_p
+    return library, f"compiled step, {library.indrnn_step_level().decode()}"
 
 
 _library, _reason = _load(Path(__file__).with_name("_step.dll" if sys.platform == "win32" else "_step.so"))

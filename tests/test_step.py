@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -58,6 +60,57 @@ def test_chained_steps_give_the_logits_of_the_whole_clip(
     )
     whole = ("dense", "convolutional", "plain-mean", "residual-difference", "lstm")
     assert isinstance(stepped, step.FusedStep) == (name not in whole)
+    fused = library and name not in (*whole, "plain-before")  # which has tanh
+    assert stepped.fast == fused
+    assert stepped.way.startswith(
+        "the compiled step, " if fused else ("the network's own", "torch operations")
+    )
+
+
+def test_a_row_has_the_same_numbers_however_many_there_are() -> None:
+    if not compiled.available():
+        pytest.skip("the compiled step was not built")
+    stepped = step.of(network(SMALL["residual"]))
+    x = torch.randn(70, 150)
+    torch.set_num_threads(2)
+    try:
+        together = torch.zeros(70, stepped.width)
+        for _ in range(3):
+            logits = stepped.advance(x, together.unbind())
+    finally:
+        torch.set_num_threads(1)
+    for count in range(1, 10):
+        state = torch.zeros(count, stepped.width)
+        for _ in range(3):
+            own = stepped.advance(x[-count:].contiguous(), state.unbind())
+        torch.testing.assert_close(own, logits[-count:], rtol=0, atol=0)
+        torch.testing.assert_close(state, together[-count:], rtol=0, atol=0)
+
+
+def test_why_a_step_is_slow_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "no fused step for time differences" in step.of(network(SMALL["residual-difference"])).way
+    assert "no fused step for a DenseIndRNN" in step.of(network(SMALL["dense"])).way
+    monkeypatch.setattr(compiled, "available", lambda: False)
+    monkeypatch.setattr(compiled, "reason", lambda: "the compiled step was not built")
+    assert step.of(network(SMALL["plain"])).way.endswith("the compiled step was not built")
+
+
+def test_a_library_that_is_not_there_or_does_not_load_says_so(tmp_path: Path) -> None:
+    assert "was not built" in compiled._load(tmp_path / "_step.so")[1]
+    (tmp_path / "_step.so").write_bytes(b"no library")
+    assert "does not load" in compiled._load(tmp_path / "_step.so")[1]
+
+
+def test_states_and_frames_of_another_kind_are_refused() -> None:
+    if not compiled.available():
+        pytest.skip("the compiled step was not built")
+    stepped = step.of(network(SMALL["plain"]))
+    good = torch.zeros(2, stepped.width)
+    with pytest.raises(ValueError, match=r"x: expected contiguous float32 of shape \(2, 150\)"):
+        stepped.advance(torch.zeros(2, 149), good.unbind())
+    for wrong in (good[:1], good.double(), good[:, 1:], torch.zeros(2, 2 * stepped.width)[:, ::2]):
+        with pytest.raises(ValueError, match="states: expected 2 of"):
+            stepped.advance(torch.zeros(2, 150), wrong.unbind())
 
 
 def test_a_network_that_needs_the_whole_clip_is_refused() -> None:
