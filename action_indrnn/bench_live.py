@@ -23,6 +23,7 @@ from action_indrnn.classifier import Classifier
 from action_indrnn.config import Config
 from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.clip import Floats
+from action_indrnn.people import BodyId
 from action_indrnn.recognizer import Recognizer
 from action_indrnn.scene import RATE
 from action_indrnn.step import Step
@@ -193,7 +194,7 @@ def memory(config: Config, frames: int) -> Iterator[str]:
     marks = {max(1, frames * tenth // 10) for tenth in range(1, 11)}
     first = 0
     for frame in range(1, frames + 1):
-        bodies = {frame // 300: joints[frame % 16] + places[frame // 900 % 512]}
+        bodies: dict[BodyId, Floats] = {frame // 300: joints[frame % 16] + places[frame // 900 % 512]}
         if frame % 1000 < 400:
             bodies[-1 - frame // 200] = joints[frame % 16] + places[frame // 200 % 512]
         stream.feed(bodies, frame / RATE + 3.0 * (frame // 50_000))  # with a long gap now and then
