@@ -15,9 +15,11 @@ from tqdm import tqdm
 from action_indrnn.dataset import Clips, Integers
 from action_indrnn.evaluation import SEED
 from action_indrnn.models import Classifier
+from action_indrnn.people import Bodies
 from action_indrnn.recognizer import Recognizer
+from action_indrnn.scene import RATE
 from action_indrnn.step import check_causal
-from action_indrnn.streaming import RATE, Bodies, FrameAnswers, feed_all
+from action_indrnn.streaming import FrameAnswers, feed_all
 
 SHARES = tuple(range(10, 101, 10))  # percent
 STREAM_MINUTES = 10.0  # of unsegmented streams, at 30 frames a second

@@ -37,7 +37,9 @@ FLOORS = [
     {"classifier", "published", "inspection", "picture"},
     {"gated"},
     {"layers", "config", "features", "streams"},
-    {"windows"},
+    {"scene_state"},
+    {"scene"},
+    {"windows", "people"},
     {"processes", "options", "decision", "config_problems"},
     {"kernels", "data_prep", "configs"},
 ]
