@@ -60,8 +60,7 @@ def scores(
     was_training = model.training
     model.eval()
     logits = np.zeros((passes, len(numbers), model.classes), np.float32)
-    random = np.random.default_rng(seed)
-    lengths = np.array([draw_frames(frames, deviation, random) for _ in range(passes)])
+    lengths = pass_lengths(frames, deviation, passes, seed)
     count = max(1, batch // passes)  # clips at once, each in all its passes
     hidden = None if progress and processes.is_first() else True
     # A process takes whole batches and leaves the others' logits 0, until all are added: so every bit is that
@@ -82,6 +81,12 @@ def scores(
     if wrong.size:
         raise ValueError(f"expected finite logits, found others for {clips.names[numbers[wrong[0]]]}")
     return logits
+
+
+def pass_lengths(frames: int, deviation: float, passes: int, seed: int = SEED) -> Integers:
+    """(passes,) how many frames each pass samples; see `draw_frames`."""
+    random = np.random.default_rng(seed)
+    return np.array([draw_frames(frames, deviation, random) for _ in range(passes)])
 
 
 def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:

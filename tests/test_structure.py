@@ -15,8 +15,9 @@ PACKAGES = {"action_indrnn": "action_indrnn", "kernels": "action_indrnn.kernels"
 FLOORS = [
     {"__main__"},
     {"cli"},
-    {"cli_data", "cli_train", "cli_live", "cli_task", "cli_inspect", "cli_bench"},
-    {"demo", "bench_tables", "bench_train", "bench_accuracy", "bench_live", "over_time"},
+    {"cli_data", "cli_train", "cli_live", "cli_serve", "cli_task", "cli_inspect", "cli_bench"},
+    {"server"},
+    {"demo", "bench_tables", "bench_train", "bench_accuracy", "bench_live", "over_time", "clip_page", "live"},
     {
         "frame_lines",
         "onnx_step",
@@ -40,7 +41,7 @@ FLOORS = [
     {"scene_state"},
     {"scene"},
     {"windows", "people"},
-    {"processes", "options", "decision", "config_problems"},
+    {"processes", "options", "decision", "config_problems", "guard"},
     {"kernels", "data_prep", "configs"},
 ]
 ALLOWED = {
@@ -60,6 +61,9 @@ ALLOWED = {
         "onnx",
         "onnxruntime",
         "onnxscript",
+        "fastapi",
+        "starlette",
+        "uvicorn",
     },
 }
 FILES = sorted(path for folder in PACKAGES for path in (ROOT / folder).glob("*.py"))
