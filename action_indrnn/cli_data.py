@@ -52,12 +52,10 @@ def preprocess(
 ) -> None:
     """Turn raw recordings into a prepared set."""
     from action_indrnn.data_prep import catalogue, posture
-    from action_indrnn.data_prep import preprocess as preprocessing
+    from action_indrnn.preparation import prepare
 
     data_set = catalogue.find(dataset, raw)
-    summary = preprocessing.preprocess(
-        data_set, raw, out, view=view, recipe=recipe, workers=workers, overwrite=overwrite
-    )
+    summary = prepare(data_set, raw, out, view=view, recipe=recipe, workers=workers, overwrite=overwrite)
     print(f"prepared set  {out}: {summary.clips:,} clips of {data_set.title}")
     if summary.whole:
         print("whole         all usable clips, training and test counts as published")
