@@ -52,11 +52,11 @@ def preprocess(
 ) -> None:
     """Turn raw recordings into a prepared set; the same command goes on where one was cut off."""
     from action_indrnn.data_prep import catalogue, posture
-    from action_indrnn.data_prep import preprocess as preprocessing
+    from action_indrnn.preparation import prepare
 
     data_set = catalogue.find(dataset, raw)
     try:
-        summary = preprocessing.preprocess(
+        summary = prepare(
             data_set, raw, out, view=view, recipe=recipe, workers=workers, overwrite=overwrite, say=_say
         )
     except KeyboardInterrupt:

@@ -89,6 +89,11 @@ class Recognizer:
 
         Raises:
             ValueError: the joints do not fit the model; or see `read`.
+
+        >>> recognizer = Recognizer.load("run/model.safetensors")
+        >>> verdict = recognizer.classify("raw/S001C001P001R001A001.skeleton")
+        >>> len(verdict.probabilities)
+        14
         """
         clip = clip if isinstance(clip, Clip) else self.read(clip)
         return self.classify_all([clip])[0]

@@ -66,6 +66,7 @@ class Result:
     """A finished run.
 
     Attributes:
+        protocol: what it was trained and measured under.
         model: its model file.
         report: on the test split.
         epochs: epochs trained.
@@ -73,11 +74,23 @@ class Result:
         validation_accuracy: of those weights; NaN if nothing was held out.
     """
 
+    protocol: str
     model: Path
     report: Report
     epochs: int
     best_epoch: int
     validation_accuracy: float
+
+    def as_text(self) -> str:
+        """The result for a screen."""
+        report, validation = self.report, self.validation_accuracy
+        chosen = "the last" if math.isnan(validation) else f"validation {validation:.2%}"
+        return (
+            f"{self.epochs} epochs, weights of epoch {self.best_epoch} ({chosen})\n"
+            f"{self.protocol} test: top-1 {report.top(1):.2%}, top-5 {report.top(5):.2%}, "
+            f"mean class {report.mean_class:.2%} ({len(report.labels):,} clips, {report.passes} passes)\n"
+            f"model file  {self.model}"
+        )
 
 
 class Run:
@@ -133,6 +146,16 @@ class Run:
         train = self.settings.train
         limit = math.inf if train.max_epochs is None else train.max_epochs
         return self.progress.epoch >= limit or self.progress.schedule.learning_rate < train.learning_rate_min
+
+    def as_text(self) -> str:
+        """What is trained on what, for a screen."""
+        split, settings = self.split, self.settings
+        weights = sum(parameter.numel() for parameter in self.model.parameters())
+        return (
+            f"{settings.model.kind}, {weights:,} parameters, {self.protocol}, seed {settings.train.seed}; "
+            f"clips: {len(split.train):,} training, {len(split.validation):,} validation ({split.held_out}), "
+            f"{len(split.test):,} test"
+        )
 
     def start(self) -> None:
         """Make the run's folder.
@@ -378,7 +401,14 @@ class Run:
         )
         if processes.is_first():
             self.folder.write_result(report, model, card)
-        return Result(self.folder.model, report, self.progress.epoch, chosen.best_epoch, chosen.best_accuracy)
+        return Result(
+            self.protocol,
+            self.folder.model,
+            report,
+            self.progress.epoch,
+            chosen.best_epoch,
+            chosen.best_accuracy,
+        )
 
 
 def _fingerprint(prepared: PreparedSet) -> str:
