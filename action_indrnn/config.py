@@ -39,11 +39,13 @@ class Network(Section):
     Attributes:
         pooling: what the classifier reads: the output at the "last" step, its "mean" over all steps so far,
             or "both" beside each other.
+        dropout_mask: what a dropped unit is gone for: a whole "clip", as published, or one "step".
         bidirectional: whether a second network beside it walks every clip from its end; it sees whole clips
             only.
     """
 
     pooling: Literal["last", "mean", "both"] = "last"
+    dropout_mask: Literal["clip", "step"] = "clip"
     bidirectional: bool = False
 
 

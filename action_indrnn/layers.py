@@ -14,6 +14,7 @@ from action_indrnn import processes
 from action_indrnn.kernels import Activation, indrnn
 
 Norm = Literal["after", "before"]
+Mask = Literal["clip", "step"]
 MOMENTUM = 0.1  # share of a batch in the running statistics
 
 
@@ -223,24 +224,32 @@ class FrameBatchNorm(nn.Module):
 
 
 class DropoutOverTime(nn.Module):
-    """Dropout with one mask (B, H) for all steps: a unit is gone for a whole clip (Gal, Ghahramani 2016)."""
+    """Dropout of sequences.
 
-    def __init__(self, p: float) -> None:
+    Args:
+        p: probability that a unit is dropped.
+        mask: "clip" has one mask for all steps, so a unit is gone for a whole clip (Gal, Ghahramani 2016);
+            "step" draws a new one at every step.
+    """
+
+    def __init__(self, p: float, mask: Mask = "clip") -> None:
         super().__init__()
         self.p = p
+        self.mask = mask
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns x (T, B, H) with dropped units 0 and the others over 1 - p; in evaluation x itself."""
         if not self.training or self.p == 0:
             return x
         # Every process draws the masks of all: then a batch gets the same ones, however it is shared.
-        batch, units = x.shape[1:]
-        masks = F.dropout(x.new_ones(batch * processes.count(), units), self.p)
-        return x * masks[processes.share(len(masks))]
+        steps, batch, units = x.shape
+        steps = steps if self.mask == "step" else 1
+        masks = F.dropout(x.new_ones(steps, batch * processes.count(), units), self.p)
+        return x * masks[:, processes.share(masks.shape[1])]
 
     def extra_repr(self) -> str:
         """Returns what `print(model)` shows of this layer."""
-        return f"p={self.p}"
+        return f"p={self.p}, mask={self.mask}"
 
 
 class RecurrentBlock(nn.Module):
@@ -249,7 +258,8 @@ class RecurrentBlock(nn.Module):
     Args:
         units: number of units H.
         channels: of a feature map, whose places are then normalised together; each unit is one if not given.
-        dropout: probability that a unit is dropped for a clip.
+        dropout: probability that a unit is dropped.
+        mask: of the dropout; see `DropoutOverTime`.
         norm: whether the normalisation stands after or before the recurrence.
         recurrence: the remaining arguments of `IndRNN`.
     """
@@ -260,6 +270,7 @@ class RecurrentBlock(nn.Module):
         *,
         channels: int | None = None,
         dropout: float = 0.0,
+        mask: Mask = "clip",
         norm: Norm = "after",
         **recurrence: Any,
     ) -> None:
@@ -268,7 +279,7 @@ class RecurrentBlock(nn.Module):
         self.norm_first = norm == "before"
         self.indrnn = IndRNN(units, **recurrence)
         self.norm = BatchNormOverTime(self.channels)
-        self.dropout = DropoutOverTime(dropout)
+        self.dropout = DropoutOverTime(dropout, mask)
 
     def forward(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Returns the output (T, B, H) and the last state (B, H)."""

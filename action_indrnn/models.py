@@ -41,6 +41,7 @@ def _block(
         units,
         channels=channels,
         dropout=dropout,
+        mask=config.dropout_mask,
         norm=config.norm,
         length=config.length,
         magnification=config.magnification,
@@ -304,7 +305,13 @@ class GatedNetwork(Classifier):
     ) -> None:
         super().__init__(features, classes, config.units, **_shared(config), streams=streams)
         self.layers = nn.ModuleList(
-            GatedLayer(config.kind, config.units if index else self.inputs, config.units, config.dropout)
+            GatedLayer(
+                config.kind,
+                config.units if index else self.inputs,
+                config.units,
+                config.dropout,
+                config.dropout_mask,
+            )
             for index in range(config.layers)
         )
 

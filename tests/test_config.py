@@ -87,7 +87,8 @@ def test_overrides() -> None:
         ("train.dropout=0.1", "unknown key; did you mean 'model.dropout'?"),
         (
             "model.growth_rate=3",
-            "override model.growth_rate: unknown key; known are model.pooling, model.bidirectional",
+            "override model.growth_rate: unknown key; "
+            "known are model.pooling, model.dropout_mask, model.bidirectional",
         ),
         ("train.batch=many", "override train.batch: expected an integer >= 1, found 'many'"),
         ("train.batch=0", "expected an integer >= 1, found 0"),

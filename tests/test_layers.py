@@ -158,6 +158,16 @@ def test_dropout_takes_a_unit_for_all_steps() -> None:
     assert dropout.eval()(x) is x
 
 
+def test_dropout_may_take_other_units_at_every_step() -> None:
+    torch.manual_seed(0)
+    dropout, x = DropoutOverTime(0.4, "step"), torch.ones(60, 5, 40)
+    y = dropout(x)
+    assert (y == 0).float().mean().item() == pytest.approx(0.4, abs=0.02)
+    assert (y == 0).float().mean(dim=0).max() < 0.7  # no unit is gone for a clip
+    assert (y == 0).float().mean(dim=1).std() > 0.1  # clips have masks of their own
+    assert dropout.eval()(x) is x
+
+
 def test_a_convolution_starts_as_a_linear_map_does() -> None:
     torch.manual_seed(0)
     convolution = Convolution(30, 4000, 5)

@@ -147,6 +147,14 @@ def test_every_dropout_stands_in_its_place() -> None:
     assert of(Dense, growth_rate=3, blocks=[2, 1], **places) == [0.1, 0.2, 0.3, 0.2, 0.3, 0.4, 0.2, 0.3, 0.6]
 
 
+@pytest.mark.parametrize("kind", ANY)
+def test_the_dropout_s_mask_reaches_every_layer(kind: str) -> None:
+    for mask in ("clip", "step"):
+        model = build(ANY[kind].model_copy(update={"dropout_mask": mask}), FEATURES, 3)
+        found = [module.mask for module in model.modules() if isinstance(module, layers.DropoutOverTime)]
+        assert set(found) == {mask}
+
+
 def test_the_classifier_starts_as_published() -> None:
     torch.manual_seed(0)
     classifier = build(Plain(layers=1), classes=400).classifier
