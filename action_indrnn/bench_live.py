@@ -85,6 +85,7 @@ def _contenders(recognizer: Recognizer, count: int, exported: bytes | None, thre
     step, model = recognizer.step, recognizer.model
     x = torch.randn(count, recognizer.card.features)
     state = torch.zeros(count, step.width)
+    rows = state.unbind()
     parts = tuple(part.contiguous() for part in torch.split(state, step.units, dim=1))
     compiled = torch.compile(model, dynamic=False)
     window = torch.randn(WINDOW, count, recognizer.card.features)
@@ -99,7 +100,7 @@ def _contenders(recognizer: Recognizer, count: int, exported: bytes | None, thre
 
     def one() -> object:
         state.zero_()  # what was trained is 20 frames; numbers that grow to infinity would be slower
-        return step.advance(x, state)
+        return step.advance(x, rows)
 
     contenders: dict[str, Call] = {
         "step": one,

@@ -122,7 +122,7 @@ def _difference(model: Classifier, content: bytes) -> float:
                 theirs = np.zeros_like(theirs)
             x = random.normal(0, 0.5, (batch, model.features)).astype(np.float32)
             logits, theirs = runtime.run(None, {"features": x, "state": theirs})
-            expected = step.advance(torch.from_numpy(x), ours).numpy()
+            expected = step.advance(torch.from_numpy(x), ours.unbind()).numpy()
             worst = max(worst, float(np.abs(logits - expected).max()))
             largest = max(largest, float(np.abs(expected).max()))
     return worst / largest

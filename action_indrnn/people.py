@@ -1,13 +1,8 @@
-"""Who is in a scene: bodies of every frame given to persons, over gaps and under changing ids.
-
-Shapes: `V` joints.
-"""
+"""Who is in a scene: bodies of every frame given to persons, over gaps and under changing ids."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from action_indrnn.data_prep.bodies import HANDOVER_DISTANCE, HANDOVER_SPEED, HANDOVER_WALK
 from action_indrnn.data_prep.clip import Floats
@@ -15,6 +10,8 @@ from action_indrnn.data_prep.clip import Floats
 BodyId = int | str
 Bodies = Mapping[BodyId, Floats]
 Unit = tuple[BodyId, ...]  # one person, or two
+Point = Sequence[float]  # x, y, z in metres
+Placed = Mapping[BodyId, tuple[int, Point]]  # a frame's bodies: a number each, and where one is
 
 
 @dataclass
@@ -22,14 +19,14 @@ class Person:
     """One person.
 
     Attributes:
-        joints: (V, 3) in this frame; none if not seen in it.
-        centre: (3,) where last seen.
+        number: of the body in this frame; -1 if not seen in it.
+        centre: where last seen.
         time: when.
         motion: squared metres between frames, summed, fading.
     """
 
-    joints: Floats | None
-    centre: Floats
+    number: int
+    centre: Point
     time: float
     motion: float = 0.0
 
@@ -63,14 +60,13 @@ class People:
             del self.known[name]
         self.names = {body: name for body, name in self.names.items() if name in self.known}
 
-    def meet(self, found: Bodies, centre: int, time: float) -> None:
-        """Give every body in the frame to its person; `centre` is the joint that says where one is."""
+    def meet(self, found: Placed, time: float) -> None:
+        """Give every body in the frame to its person."""
         for person in self.known.values():
-            person.joints = None
-        for body, joints in found.items():
-            place = joints[centre]
+            person.number = -1
+        for body, (number, place) in found.items():
             name = self.names.get(body, body)
-            if name not in self.known or self.known[name].joints is not None:
+            if name not in self.known or self.known[name].number >= 0:
                 near = self._handed_over(place, found, time)
                 if near is None and (len(self.known) >= self.most or body in self.known):
                     continue
@@ -78,12 +74,12 @@ class People:
                 # one alias a person: a tracker that gives new ids for ever must not fill the memory
                 self.names = {other: owner for other, owner in self.names.items() if owner != name}
                 self.names[body] = name
-            person = self.known.setdefault(name, Person(None, place, time))
-            moved = float(np.square(place - person.centre).sum())
-            person.motion = self.fading * person.motion + moved
-            person.joints, person.centre, person.time = joints, place, time
+                self.known.setdefault(name, Person(-1, place, time))
+            person = self.known[name]
+            person.motion = self.fading * person.motion + math.dist(place, person.centre) ** 2
+            person.number, person.centre, person.time = number, place, time
 
-    def _handed_over(self, place: Floats, found: Bodies, time: float) -> BodyId | None:
+    def _handed_over(self, place: Point, found: Placed, time: float) -> BodyId | None:
         """The person who was lost nearest to where a new body appears, if it can be one person."""
         best: tuple[float, BodyId] | None = None
         present = {self.names.get(body, body) for body in found}
@@ -92,7 +88,7 @@ class People:
                 continue
             frames = (time - person.time) * 30  # the rule's unit: frames of a Kinect
             reach = HANDOVER_DISTANCE + HANDOVER_SPEED * min(frames, HANDOVER_WALK)
-            distance = float(np.linalg.norm(place - person.centre))
+            distance = math.dist(place, person.centre)
             if distance <= reach and (best is None or distance < best[0]):
                 best = (distance, name)
         return None if best is None else best[1]

@@ -7,10 +7,8 @@ import math
 from dataclasses import dataclass, field
 from itertools import combinations
 
-import numpy as np
-
 from action_indrnn.decision import Decision, Rule, Segment
-from action_indrnn.people import Bodies, BodyId, People, Unit
+from action_indrnn.people import BodyId, People, Placed, Unit
 from action_indrnn.windows import Grid, Windows
 
 DURATION = 2.5  # seconds of a clip where the model does not say: about NTU RGB+D's mean of 75 frames
@@ -79,7 +77,6 @@ class Scene:
     Args:
         settings: of the stream.
         grid: of its windows.
-        centre: the joint that says where a person is.
         actors: most persons that the network takes at once.
         width: numbers in a state of the network.
         classes: K.
@@ -87,16 +84,13 @@ class Scene:
     Attributes:
         frame: frames so far.
         start, time: seconds, of the first and the newest frame; no start before the first.
-        slot: of the newest frame.
+        before, slot: of the frame before and of the newest frame; one and the same where that adds nothing.
         people: who is there.
         followed: the persons and pairs.
     """
 
-    def __init__(
-        self, settings: Settings, grid: Grid, centre: int, actors: int, width: int, classes: int
-    ) -> None:
-        self.settings, self.grid = settings, grid
-        self.centre, self.actors = centre, actors
+    def __init__(self, settings: Settings, grid: Grid, actors: int, width: int, classes: int) -> None:
+        self.settings, self.grid, self.actors = settings, grid, actors
         self.width, self.classes = width, classes
         self.reset()
 
@@ -105,34 +99,35 @@ class Scene:
         self.frame = 0
         self.start: float | None = None
         self.time = 0.0
-        self.slot = -1
+        self.before = self.slot = -1
         self.people = People(self.settings.people, self.settings.gap, self.grid.length)
         self.followed: dict[Unit, Followed] = {}
 
-    def enter(self, found: Bodies, time: float | None) -> tuple[bool, list[Event]]:
+    def enter(self, found: Placed, time: float | None) -> tuple[bool, list[Event]]:
         """Take the frame's time and persons; whether it is late, and the segments that thereby end."""
         self.frame += 1
+        self.before = self.slot
         if self.start is None:
-            self.start = 0.0 if time is None else time
-            self.time = self.start
-        elif time is None:
-            time = self.time + self.grid.slot
-        if time is not None:
-            if time < self.time:
-                return True, []
-            if time - self.time > self.settings.gap:
-                events = self._drop(list(self.people.known))
-                self.people.names.clear()
-                self.time = time
-                self.people.meet(found, self.centre, self.time)
-                return False, events
-            self.time = time
-        events = self._drop(self.people.lost(self.time))
-        self.people.meet(found, self.centre, self.time)
+            self.start = self.time = 0.0 if time is None else time
+        last = self.time
+        if time is None:
+            time = last if self.frame == 1 else last + self.grid.slot
+        if time < last:
+            return True, []
+        self.time = time
+        if time - last > self.settings.gap:
+            events = self._drop(list(self.people.known))
+            self.people.names.clear()
+        else:
+            events = self._drop(self.people.lost(self.time))
+        self.people.meet(found, self.time)
+        self.slot = int((self.time - self.start) / self.grid.slot + 0.5)
         return False, events
 
     def _drop(self, lost: list[BodyId]) -> list[Event]:
-        events = []
+        events: list[Event] = []
+        if not lost:
+            return events
         for name in lost:
             for unit in [unit for unit in self.followed if name in unit]:
                 decision = self.followed.pop(unit).decision
@@ -147,7 +142,7 @@ class Scene:
         units: list[Unit] = [(name,) for name in known]
         if self.actors > 1:
             for one, other in combinations(known, 2):
-                near = np.linalg.norm(known[one].centre - known[other].centre)
+                near = math.dist(known[one].centre, known[other].centre)
                 if near <= self.settings.pair_distance or (one, other) in self.followed:
                     units.append((one, other))
         for unit in units:

@@ -25,7 +25,8 @@ def save(scene: Scene, classes: Sequence[str]) -> bytes:
     tensors = {}
     units = []
     for number, (unit, one) in enumerate(scene.followed.items()):
-        tensors[f"states.{number}"], tensors[f"logits.{number}"] = one.windows.states, one.windows.logits
+        tensors[f"states.{number}"] = one.windows.states
+        tensors[f"logits.{number}"] = torch.from_numpy(one.windows.logits)
         units.append({"bodies": unit, "windows": one.windows.table(), **_table(one.decision)})
     table = {
         "grid": asdict(scene.grid),
@@ -35,8 +36,7 @@ def save(scene: Scene, classes: Sequence[str]) -> bytes:
         "time": scene.time,
         "slot": scene.slot,
         "people": [
-            [name, [float(value) for value in person.centre], person.time, person.motion]
-            for name, person in scene.people.known.items()
+            [name, person.centre, person.time, person.motion] for name, person in scene.people.known.items()
         ],
         "names": list(scene.people.names.items()),
         "units": units,
@@ -76,8 +76,7 @@ def restore(scene: Scene, classes: Sequence[str], state: bytes) -> None:
     )
     scene.people.names = dict(table["names"])
     scene.people.known = {
-        name: Person(None, np.array(centre, np.float32), time, motion)
-        for name, centre, time, motion in table["people"]
+        name: Person(-1, centre, time, motion) for name, centre, time, motion in table["people"]
     }
 
 

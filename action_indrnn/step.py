@@ -6,6 +6,8 @@ be gathered, kept and written as they are.
 Shapes: `B` rows, `F` features, `H` units, `S` numbers of a state, `K` classes.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -37,18 +39,23 @@ class Step:
         self.width = sum(self.units)
 
     @torch.inference_mode()
-    def advance(self, x: Tensor, state: Tensor) -> Tensor:
-        """Returns the logits (B, K) after one more frame x (B, F); the state (B, S) is replaced in place."""
-        parts = torch.split(state.to(self.device), self.units, dim=1)
-        logits, after = self.model(x.to(self.device)[None], tuple(part.contiguous() for part in parts))
-        torch.cat(tuple(part.to(state.device) for part in after), dim=1, out=state)
-        return logits.to(state.device)  # type: ignore[no-any-return]
+    def advance(self, x: Tensor, states: Sequence[Tensor]) -> Tensor:
+        """Returns the logits (B, K) after the frame x (B, F); the states, (S,) each, replaced in place."""
+        state = torch.stack(tuple(states)).to(self.device)
+        logits, after = self.model(
+            x.to(self.device)[None],
+            tuple(part.contiguous() for part in torch.split(state, self.units, dim=1)),
+        )
+        for one, new in zip(states, torch.cat(after, dim=1).to(x.device), strict=True):
+            one.copy_(new)
+        return logits.to(x.device)  # type: ignore[no-any-return]
 
 
 class FusedStep(Step):
     """Steps through plain and residual networks with every batch normalisation folded into its neighbours.
 
-    Few rows take the compiled step, where it is there; not from two threads at once, as its memory is given.
+    They take the compiled step where it is there; `program` is none where it is not, or does not know the
+    activation.
     """
 
     def __init__(self, model: PlainIndRNN | ResidualIndRNN) -> None:
@@ -66,15 +73,19 @@ class FusedStep(Step):
         if compiled.available() and self.activation in compiled.ACTIVATIONS:
             self.program = compiled.Program(self.layers, self.weight, self.bias, self.activation)
 
+    def advance(self, x: Tensor, states: Sequence[Tensor]) -> Tensor:
+        """Returns the logits (B, K) after the frame x (B, F); the states, (S,) each, replaced in place."""
+        h = x
+        if self.front is not None:
+            with torch.inference_mode():
+                h = self.front(x[None])[0].contiguous()
+        return self._in_torch(h, states) if self.program is None else self.program.advance(h, states)
+
     @torch.inference_mode()
-    def advance(self, x: Tensor, state: Tensor) -> Tensor:
-        """Returns the logits (B, K) after one more frame x (B, F); the state (B, S) is replaced in place."""
-        h = x if self.front is None else self.front(x[None])[0]
-        if self.program is not None and len(h) <= compiled.MOST_ROWS:
-            return self.program.advance(h.contiguous(), state)
+    def _in_torch(self, h: Tensor, states: Sequence[Tensor]) -> Tensor:
+        state = torch.stack(tuple(states))
         trunk: Tensor | None = None
-        parts = torch.split(state, self.units, dim=1)
-        for layer, part in zip(self.layers, parts, strict=True):
+        for layer, part in zip(self.layers, torch.split(state, self.units, dim=1), strict=True):
             z = _map(h, layer.weight, layer.bias)
             if layer.joins:
                 z = trunk = z if trunk is None else trunk.add_(z)
@@ -88,6 +99,8 @@ class FusedStep(Step):
             elif self.activation == "tanh":
                 part.tanh_()
             h = part
+        for one, new in zip(states, state, strict=True):
+            one.copy_(new)
         return _map(h, self.weight, self.bias)
 
 

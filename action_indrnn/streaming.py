@@ -3,7 +3,6 @@
 Shapes: `V` joints, `K` classes, `F` features, `B` rows of a step.
 """
 
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,12 +11,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from action_indrnn import scene_state
+from action_indrnn import live_frames, scene_state
 from action_indrnn.checkpoint import Card
-from action_indrnn.data_prep.clip import COORDINATE_LIMIT, Floats
-from action_indrnn.people import Bodies, BodyId, Unit
+from action_indrnn.data_prep.clip import Floats
+from action_indrnn.data_prep.normalize import placement
+from action_indrnn.decision import update_all
+from action_indrnn.people import Bodies, Unit
 from action_indrnn.scene import RATE, Event, Scene, Settings
 from action_indrnn.step import Step
+from action_indrnn.windows import Windows
+
+_NOWHERE = np.zeros(3, np.float32), None  # where nobody has been seen yet
+_UNTURNED = np.eye(3, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Stream:
         self.layout = card.layout()
         actors = card.features // (3 * len(self.layout.joints))
         grid = settings.grid(card.config.data.frames)
-        self.scene = Scene(settings, grid, self.layout.centre, actors, step.width, len(card.classes))
+        self.scene = Scene(settings, grid, actors, step.width, len(card.classes))
 
     def reset(self) -> None:
         """Forget everything."""
@@ -90,29 +95,6 @@ class Stream:
         """
         return feed_all([(self, bodies, time)])[0]
 
-    def check(self, bodies: Bodies, time: float | None) -> dict[BodyId, Floats]:
-        """The joints as arrays, without bodies of zeros.
-
-        Raises:
-            ValueError: see `feed`.
-        """
-        if time is not None and not math.isfinite(time):
-            raise ValueError(f"time: expected seconds, found {time}")
-        shape = (len(self.layout.joints), 3)
-        found = {}
-        for body, joints in bodies.items():
-            array = np.asarray(joints, np.float32)
-            if array.shape != shape:
-                raise ValueError(
-                    f"body {body}: joints: expected {shape[0]} joints of 3 coordinates, "
-                    f"found shape {array.shape}"
-                )
-            if not (np.abs(array) <= COORDINATE_LIMIT).all():
-                raise ValueError(f"body {body}: joints: expected metres within +-{COORDINATE_LIMIT:g}")
-            if array.any():
-                found[body] = array
-        return found
-
     def save(self) -> bytes:
         """The state as safetensors, for `restore`."""
         return scene_state.save(self.scene, self.card.classes)
@@ -126,15 +108,6 @@ class Stream:
         scene_state.restore(self.scene, self.card.classes, state)
 
 
-@dataclass
-class _Pending:
-    """A frame between its entrance and its answer."""
-
-    late: bool
-    events: list[Event]
-    units: list[Unit]
-
-
 def feed_all(frames: Sequence[tuple[Stream, Bodies, float | None]]) -> list[FrameAnswers]:
     """The answers of several streams of one model, one frame each, from one step of the network.
 
@@ -143,59 +116,111 @@ def feed_all(frames: Sequence[tuple[Stream, Bodies, float | None]]) -> list[Fram
     """
     if len({id(stream) for stream, _, _ in frames}) < len(frames):
         raise ValueError("expected one frame a stream, found two of one")
-    checked = [stream.check(bodies, time) for stream, bodies, time in frames]
-    pending, rows, features = [], [], []
-    for (stream, _, time), found in zip(frames, checked, strict=True):
+    if not frames:
+        return []
+    streams, bodies, times = zip(*frames, strict=True)
+    joints, found = live_frames.check(bodies, times, streams[0].layout)
+    pending = []
+    for stream, placed, time in zip(streams, found, times, strict=True):
         scene = stream.scene
-        late, events = scene.enter(found, time)
-        now = _Pending(late, events, [])
-        pending.append(now)
-        before = scene.slot
-        slot = before if late else int((scene.time - (scene.start or 0)) / scene.grid.slot + 0.5)
-        scene.slot = slot
-        now.units = list(scene.followed) if late else scene.units()
-        if slot == before:
+        late, events = scene.enter(placed, time)
+        pending.append(_Pending(scene, late, events, list(scene.followed) if late else scene.units()))
+    _step(streams[0], pending, joints)
+    return _answers(pending)
+
+
+@dataclass
+class _Pending:
+    """A frame between its entrance and its answer."""
+
+    scene: Scene
+    late: bool
+    events: list[Event]
+    units: list[Unit]
+
+
+def _step(stream: Stream, pending: Sequence[_Pending], joints: Floats) -> None:
+    """Step the phases that are due, of all windows of all streams; the given one has the model."""
+    layout, view = stream.layout, stream.card.view
+    nobody = [(-1,) * number for number in range(stream.scene.actors + 1)]
+    numbers: list[tuple[int, ...]] = []  # of the bodies in every window that steps
+    places: list[tuple[Floats, Floats | None]] = []  # its origin and turn
+    rows: list[tuple[int, Windows, int]] = []  # which of these windows, and its row
+    for now in pending:
+        scene = now.scene
+        if scene.slot == scene.before:
             continue
         for unit in now.units:
             windows = scene.followed[unit].windows
             people = [scene.people.known[name] for name in unit]
+            bodies = tuple([person.number for person in people])
             swap = len(people) > 1 and people[1].motion > people[0].motion
-            joints: list[Floats | None] = [person.joints for person in people]
-            made: dict[int, Floats] = {}
-            for window, row in windows.due(before, slot, swap):
-                if window not in made:
-                    x = np.zeros(stream.card.features, np.float32)
-                    own = windows.features(window, joints, stream.layout, stream.card.view).ravel()
-                    x[: own.size] = own
-                    made[window] = x
-                rows.append((windows, row))
-                features.append(made[window])
-    if rows:
-        step = frames[0][0].step
-        state = torch.stack([windows.states[row] for windows, row in rows])
-        logits = step.advance(torch.from_numpy(np.stack(features)), state)
-        for number, (windows, row) in enumerate(rows):
-            windows.states[row] = state[number]
-            windows.logits[row] = logits[number]
-    return [_answers(stream, now) for (stream, _, _), now in zip(frames, pending, strict=True)]
+            for window, due in windows.due(scene.before, scene.slot, swap):
+                ordered = bodies[::-1] if windows.swapped[window] else bodies
+                place = windows.origins[window]
+                if place is None and (seen := [number for number in ordered if number >= 0]):
+                    place = windows.origins[window] = placement(joints[seen[0]], layout, view)
+                rows += [(len(numbers), windows, row) for row in due]
+                numbers.append(ordered + nobody[stream.scene.actors - len(ordered)])
+                places.append(place or _NOWHERE)
+    if not rows:
+        return
+    origins = np.array([origin for origin, _ in places])
+    turns = None
+    if view == "first-frame":
+        turns = np.array([_UNTURNED if turn is None else turn for _, turn in places])
+    x = live_frames.features(joints, np.array(numbers), origins, turns)
+    if len(rows) > len(x):  # with a slow camera several phases of a window step at once
+        x = x[[made for made, _, _ in rows]]
+    states = [windows.rows[row] for _, windows, row in rows]
+    logits = stream.step.advance(torch.from_numpy(x), states).numpy()
+    for (_, windows, row), own in zip(rows, logits, strict=True):
+        windows.logits[row] = own
 
 
-def _answers(stream: Stream, now: _Pending) -> FrameAnswers:
-    answers, events, scene = [], now.events, stream.scene
-    for unit in now.units:
-        one = scene.followed[unit]
-        logits, seen = one.windows.answer()
-        powers = np.exp(logits - logits.max())
-        probabilities = powers / powers.sum()
-        if not now.late:
-            found = one.decision.update(probabilities, seen, scene.time)
-            events += [Event(unit, segment) for segment in found]
-            if stream.settings.rule.restart and found and one.decision.current is None:
-                one.windows.restart(scene.slot + 1)
+def _answers(pending: Sequence[_Pending]) -> list[FrameAnswers]:
+    """What every stream says after its step."""
+    followed = [now.scene.followed[unit] for now in pending for unit in now.units]
+    parts = [one.windows.answer() for one in followed]
+    seen = [share for _, share in parts]
+    probabilities = _softmax([logits for logits, _ in parts])
+    fresh = [not now.late for now in pending for _ in now.units]
+    times = [now.scene.time for now in pending for _ in now.units]
+    chosen = [number for number, is_fresh in enumerate(fresh) if is_fresh]
+    segments = update_all(
+        [followed[number].decision for number in chosen],
+        probabilities if len(chosen) == len(fresh) else probabilities[chosen],
+        [seen[number] for number in chosen],
+        [times[number] for number in chosen],
+    )
+    said = dict(zip(chosen, segments, strict=True))
+    found, number = [], 0
+    for now in pending:
+        answers = []
+        for unit in now.units:
+            one, begun = followed[number], said.get(number, [])
+            now.events += [Event(unit, segment) for segment in begun]
+            if now.scene.settings.rule.restart and begun and one.decision.current is None:
+                one.windows.restart(now.scene.slot + 1)
                 one.decision.forget()
-        action = -1 if one.decision.current is None else one.decision.current.label
-        answers.append(Answer(unit, probabilities, seen, action))
-    return FrameAnswers(scene.frame - 1, scene.time, now.late, answers, events)
+            action = -1 if one.decision.current is None else one.decision.current.label
+            own = probabilities[number].copy()  # a view would keep those of all streams
+            answers.append(Answer(unit, own, seen[number], action))
+            number += 1
+        found.append(FrameAnswers(now.scene.frame - 1, now.scene.time, now.late, answers, now.events))
+    return found
+
+
+def _softmax(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    """(D, K) probabilities of the mean over each part's logits (R, K), for D parts."""
+    if not parts:
+        return np.zeros((0, 0))
+    ends = np.cumsum([0] + [len(part) for part in parts])
+    every = np.concatenate(parts, dtype=np.float64)
+    mean = np.add.reduceat(every, ends[:-1]) / np.diff(ends)[:, None]
+    powers = np.exp(mean - mean.max(axis=1, keepdims=True))
+    shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return shares
 
 
 class Streams:

@@ -49,7 +49,7 @@ def test_chained_steps_give_the_logits_of_the_whole_clip(
     stepped = step.of(model)
     state = torch.zeros(batch, stepped.width)
     for frame in x:
-        logits = stepped.advance(frame, state)
+        logits = stepped.advance(frame, state.unbind())
     with torch.inference_mode():
         expected, after = model(x)
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))

@@ -77,7 +77,7 @@ def test_a_clip_fed_frame_by_frame_gets_the_logits_of_the_whole_clip(view: str, 
     (answer,) = [one for one in found[-1].answers if len(one.bodies) == actors]
     expected = logits_of(network, joints)
     windows = stream.scene.followed[answer.bodies].windows
-    np.testing.assert_allclose(windows.logits[:STRIDE].numpy(), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(windows.logits[:STRIDE], expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(answer.probabilities, softmax(expected.mean(axis=0)), rtol=1e-3, atol=1e-6)
     assert answer.seen == 1
     assert len({tuple(one.answers[0].probabilities) for one in found}) == len(found)  # new after every frame

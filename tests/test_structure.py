@@ -39,7 +39,7 @@ FLOORS = [
     {"classifier", "published", "inspection", "picture"},
     {"gated"},
     {"layers", "config", "features", "streams"},
-    {"scene_state"},
+    {"scene_state", "live_frames"},
     {"scene"},
     {"windows", "people"},
     {"processes", "options", "decision", "config_problems", "guard"},
