@@ -37,10 +37,10 @@ def preprocess(
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The prepared set's folder, new.")],
     view: Annotated[
-        Literal["camera", "first-frame", "raw"],
+        Literal["camera", "first-frame", "whole-clip", "raw"],
         typer.Option(
-            help="Axes: the camera's, or turned until the main actor faces it in the first frame; raw keeps "
-            "the camera as the origin too."
+            help="Axes: the camera's, or turned until the main actor faces it in the first frame, or on "
+            "average over the clip, which no stream can; raw keeps the camera as the origin too."
         ),
     ] = "camera",
     recipe: Annotated[

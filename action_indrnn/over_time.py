@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from action_indrnn.data_prep import normalize
 from action_indrnn.dataset import Clips, Integers
 from action_indrnn.evaluation import SEED
 from action_indrnn.models import Classifier
@@ -139,7 +140,12 @@ def unsegmented(
 def measure(
     recognizer: Recognizer, clips: Clips, numbers: Integers, labels: Integers
 ) -> tuple[Early, Unsegmented]:
-    """Both, of some clips, sampled as the model's settings say; labels are those of all clips."""
+    """Both, of some clips, sampled as the model's settings say; labels are those of all clips.
+
+    Raises:
+        ValueError: the network or its view needs the whole clip.
+    """
+    normalize.check_causal(recognizer.card.view)
     settings = recognizer.card.config
     logits = running_logits(
         recognizer.model,

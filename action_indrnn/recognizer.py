@@ -15,7 +15,7 @@ from action_indrnn.checkpoint import Card
 from action_indrnn.data_prep import clip_file, posture
 from action_indrnn.data_prep.clip import Clip
 from action_indrnn.data_prep.layout import Layout
-from action_indrnn.data_prep.normalize import normalize
+from action_indrnn.data_prep.normalize import check_causal, normalize
 from action_indrnn.data_prep.sources import Source
 from action_indrnn.dataset import Clips
 from action_indrnn.models import Classifier
@@ -128,8 +128,9 @@ class Recognizer:
         """One frame of the network; all streams share it.
 
         Raises:
-            ValueError: the network needs the whole clip.
+            ValueError: the network or the model's view needs the whole clip.
         """
+        check_causal(self.card.view)
         return step.of(self.model)
 
     def stream(self, **settings: Any) -> Stream:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -29,6 +29,7 @@ SHORTEST, MEDIAN, LONGEST = 32, 67, 300  # frames of a clip in NTU RGB+D 60
 SPREAD = 0.4  # of the logarithm of the length; the mean is then 73 frames
 BODY_SHARES = {1: 0.7915, 2: 0.2012, 3: 0.0070, 4: 0.0003}  # clips with so many body ids, 56,578 in all
 _STEP = 0.02  # metres that a joint moves from frame to frame
+_DISTINCT = 2_000  # recordings; to make more text would take longer than all else
 _PARSED = 60  # clips that the parsers take in a turn
 _FIRST_ID = 2**56
 
@@ -92,13 +93,37 @@ def clip_text(name: str, seed: int) -> bytes:
 
 
 def write_archive(path: Path, clips: int, seed: int) -> None:
-    """Write a zip archive of made recordings under the first names of NTU RGB+D 60; 56,880 are all."""
+    """Write a zip archive of made recordings under the first names of NTU RGB+D 60; 56,880 are all.
+
+    After the first `_DISTINCT` the recordings repeat, packed as they are.
+    """
     whole = path.with_name(f"{path.name}.partial")
-    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
-        names = islice(map(str, ntu.names("ntu60")), clips)
-        for name in tqdm(names, total=clips, desc="make text", unit=" clips", disable=None, leave=False):
-            archive.writestr(f"nturgb+d_skeletons/{name}.skeleton", clip_text(name, seed))
+    bar = tqdm(total=clips, desc="make text", unit=" clips", disable=None, leave=False)
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive, whole.open("rb") as packed, bar:
+        for number, name in enumerate(islice(map(str, ntu.names("ntu60")), clips)):
+            member = f"nturgb+d_skeletons/{name}.skeleton"
+            if number < _DISTINCT:
+                archive.writestr(member, clip_text(name, seed))
+            else:
+                _repeat(archive, packed, archive.filelist[number % _DISTINCT], member)
+            bar.update()
     whole.replace(path)
+
+
+def _repeat(archive: zipfile.ZipFile, packed: IO[bytes], first: zipfile.ZipInfo, name: str) -> None:
+    """Write a member's packed bytes once more, under another name."""
+    info = zipfile.ZipInfo(name, first.date_time)
+    for key in ("compress_type", "CRC", "compress_size", "file_size", "external_attr", "create_system"):
+        setattr(info, key, getattr(first, key))
+    archive.fp.flush()  # type: ignore[union-attr] # open here
+    packed.seek(first.header_offset + len(first.FileHeader()))
+    content = packed.read(first.compress_size)
+    info.header_offset = archive.start_dir
+    archive.fp.seek(archive.start_dir)  # type: ignore[union-attr]
+    archive.fp.write(info.FileHeader() + content)  # type: ignore[union-attr]
+    archive.start_dir += len(info.FileHeader()) + len(content)
+    archive.filelist.append(info)
+    archive.NameToInfo[name] = info
 
 
 def read_archive(path: Path) -> tuple[list[bytes], int, int]:
