@@ -17,18 +17,10 @@ from action_indrnn import augment, processes
 from action_indrnn.config import Config
 from action_indrnn.data_prep.bodies import MOST_ACTORS
 from action_indrnn.dataset import Clips, Integers, draw_frames, sample_frames
+from action_indrnn.seeds import seed_torch
 
 WEIGHTS, _ORDER, _FRAMES, _DROPOUT, _VARIATION = 4, 1, 2, 3, 5  # what a number is for; 0 is the split's
 _TIMING, _SHEAR, _MIRROR, _NOISE, _JOINTS, _BODIES = 6, 7, 8, 9, 10, 11
-
-
-def seed_torch(seed: int, *key: int) -> None:
-    """Lets torch's random numbers begin at a place of their own for a purpose and a step."""
-    number = int(np.random.SeedSequence((seed, *key)).generate_state(1, np.uint64)[0])
-    # torch.manual_seed does this and looks for five other kinds of devices: a tenth of a small step.
-    torch.default_generator.manual_seed(number)
-    if torch.cuda.is_available():
-        torch.cuda.manual_seed_all(number)
 
 
 class Batches:

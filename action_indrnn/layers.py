@@ -165,64 +165,6 @@ class BatchNormOverTime(nn.Module):
         return torch.addcmul(norm.bias, x - mean, torch.rsqrt(variance + norm.eps) * norm.weight)
 
 
-class FrameBatchNorm(nn.Module):
-    """Batch normalisation with statistics of its own for each time step, over the batch alone.
-
-    For networks that answer at every step: statistics over all steps would tell an answer of what comes
-    later. The scale and the shift are those of all steps. The steps from `frames` - 1 on, counted from where
-    the state was last zero, share their running statistics, so a sequence may be of any length.
-
-    Source: Cooijmans et al., arXiv 1603.09025, and for this network Li et al., CVPR 2018; the original code
-    shares the statistics of segments that begin beyond twice a segment's length.
-    """
-
-    running_mean: Tensor
-    running_var: Tensor
-
-    def __init__(self, units: int, *, frames: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        super().__init__()
-        self.units, self.frames, self.eps, self.momentum = units, frames, eps, momentum
-        self.weight = nn.Parameter(torch.ones(units))
-        self.bias = nn.Parameter(torch.zeros(units))
-        self.register_buffer("running_mean", torch.zeros(frames, units))
-        self.register_buffer("running_var", torch.ones(frames, units))
-
-    def forward(self, x: Tensor, start: int = 0) -> Tensor:
-        """Returns x (T, B, H), normalised; `start` is the number of steps before x since the state was zero.
-
-        Raises:
-            ValueError: one sequence alone in training, which has no variance.
-        """
-        steps, batch, _ = x.shape
-        at = torch.arange(start, start + steps, device=x.device).clamp_(max=self.frames - 1)
-        mean, var = self.running_mean[at], self.running_var[at]
-        y = F.batch_norm(
-            x.transpose(0, 1).reshape(batch, -1),  # a step of a unit is a channel
-            mean.view(-1),
-            var.view(-1),
-            self.weight.repeat(steps),
-            self.bias.repeat(steps),
-            self.training,
-            self.momentum,
-            self.eps,
-        )
-        if self.training:
-            self._keep(start, mean, var)
-        return y.view(batch, steps, -1).transpose(0, 1)
-
-    @torch.no_grad()
-    def _keep(self, start: int, mean: Tensor, var: Tensor) -> None:
-        own = max(0, min(len(mean), self.frames - 1 - start))  # steps with statistics of their own
-        for kept, found in ((self.running_mean, mean), (self.running_var, var)):
-            kept[start : start + own] = found[:own]
-            if own < len(found):
-                kept[-1] = found[own:].mean(dim=0)
-
-    def extra_repr(self) -> str:
-        """Returns what `print(model)` shows of this layer."""
-        return f"{self.units}, frames={self.frames}"
-
-
 class DropoutOverTime(nn.Module):
     """Dropout of sequences.
 

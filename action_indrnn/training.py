@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from action_indrnn import __version__, checkpoint, dataset, evaluation, processes, schedule
-from action_indrnn.batches import WEIGHTS, Batches, seed_torch
+from action_indrnn.batches import WEIGHTS, Batches
 from action_indrnn.checkpoint import Card, Measured
 from action_indrnn.config import Config
 from action_indrnn.data_prep import layout
@@ -34,6 +34,7 @@ from action_indrnn.models import Classifier, build
 from action_indrnn.optimisation import Learner
 from action_indrnn.run_folder import RunFolder
 from action_indrnn.schedule import Schedule
+from action_indrnn.seeds import seed_torch
 
 METRICS = (
     "epoch",
