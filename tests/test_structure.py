@@ -15,9 +15,11 @@ PACKAGES = {"action_indrnn": "action_indrnn", "kernels": "action_indrnn.kernels"
 FLOORS = [
     {"__main__"},
     {"cli"},
-    {"cli_data", "cli_train", "cli_live", "cli_task", "cli_inspect", "cli_bench"},
-    {"api", "preparation"},
-    {"exam"},
+    {"cli_data", "cli_train", "cli_live", "cli_task", "cli_inspect", "cli_bench", "cli_report"},
+    {"api", "preparation", "report"},
+    {"report_memory", "report_classes"},
+    {"report_accuracy"},
+    {"exam", "run_record"},
     {"demo", "bench_tables", "bench_train", "bench_accuracy", "bench_live", "over_time"},
     {
         "frame_lines",
@@ -28,6 +30,7 @@ FLOORS = [
         "gallery",
         "bench",
         "original",
+        "units",
         "task_adding",
         "task_mnist",
         "task_ptb",
@@ -36,11 +39,12 @@ FLOORS = [
     {"evaluation", "checkpoint"},
     {"step", "folds"},
     {"dataset", "augment", "models", "schedule", "interrupt", "task_config"},
-    {"classifier", "published", "inspection", "picture"},
+    {"film_chart", "matrix_chart", "environment"},
+    {"classifier", "published", "inspection", "picture", "confusion", "charts"},
     {"gated"},
     {"layers", "config", "features", "streams"},
     {"windows"},
-    {"processes", "options", "decision", "config_problems"},
+    {"processes", "options", "decision", "config_problems", "markup"},
     {"kernels", "data_prep", "configs"},
 ]
 ALLOWED = {
