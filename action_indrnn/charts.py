@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from action_indrnn.markup import Markup, element, join
 
-WIDTH, HEIGHT = 520, 250
+WIDTH, HEIGHT = 380, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 12, 38  # around the plot
 SHORT, LONG, PER_DECADE = 1.0, 100.0, 10  # of a memory histogram, in steps
 _BARS = round(PER_DECADE * math.log10(LONG / SHORT)) + 2  # and one for longer, one for what never fades
@@ -28,11 +28,21 @@ def figure(svg: Markup, caption: str | Markup) -> Markup:
     return element("figure", svg, element("figcaption", caption))
 
 
-def canvas(title: str, width: float, height: float, *children: Markup, class_: str = "chart") -> Markup:
-    """Returns an SVG image whose name for screen readers is its title."""
-    size = {"width": number(width), "height": number(height)}
-    box = f"0 0 {number(width)} {number(height)}"
-    return element("svg", *children, class_=class_, role="img", aria_label=title, viewBox=box, **size)
+def canvas(
+    title: str, width: float, height: float, *children: Markup, class_: str = "chart", stretch: bool = False
+) -> Markup:
+    """Returns an SVG image whose name for screen readers is its title; stretched, it fills its frame."""
+    return element(
+        "svg",
+        *children,
+        class_=class_,
+        role="img",
+        aria_label=title,
+        viewBox=f"0 0 {number(width)} {number(height)}",
+        width=number(width),
+        height=number(height),
+        preserveAspectRatio="none" if stretch else None,
+    )
 
 
 def text(x: float, y: float, words: str, *, anchor: str = "middle", class_: str | None = None) -> Markup:
@@ -84,9 +94,12 @@ def lines(
     y_low, y_high = scale(min(y for _, y in good)), scale(max(y for _, y in good))
     if low is not None:
         y_low = min(y_low, scale(low))
+    if percent:
+        y_high = max(y_high, 1.0)
     if log:
         y_low, y_high = math.floor(y_low + 1e-9), math.ceil(y_high - 1e-9)
-    y_high = y_high if y_high > y_low else y_low + 1
+    if y_low == y_high:
+        y_low, y_high = y_low - 1, y_high + 1
     x_high = x_high if x_high > x_low else x_low + 1
 
     def across(x: float) -> float:
@@ -156,7 +169,7 @@ def memory_histogram(
         anchor = "start" if steps == 1 else "middle"
         parts.append(element("line", x1=number(x), x2=number(x), y1=top, y2=bottom, class_="grid"))
         parts.append(text(x, bottom + 12, f"{steps}", anchor=anchor))
-        if seconds is not None:
+        if seconds is not None and steps in (1, 5, 20, 100):
             parts.append(text(x, bottom + 25, f"{steps * seconds:.2g} s", anchor=anchor, class_="soft"))
     parts.append(text(width - bar / 2, bottom + 12, "∞"))
     for place, (above, below) in enumerate(memory_bins(u).T.tolist()):
@@ -194,7 +207,7 @@ def response(title: str, state: NDArray[np.floating[Any]], taken: NDArray[np.flo
         for place, value in enumerate(state.tolist())
     )
     parts.append(element("polyline", points=points, class_="line s1"))
-    return canvas(title, width, height, *parts, class_="chart response")
+    return canvas(title, width, height, *parts, class_="chart response", stretch=True)
 
 
 def _bar(x: float, y: float, width: float, height: float, kind: str) -> Markup:

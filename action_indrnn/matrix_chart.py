@@ -13,7 +13,7 @@ from action_indrnn.markup import Markup, element
 
 LEVELS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)  # a colour's smallest share of a class's clips
 _LONGEST = 30  # letters of a name that are shown
-_SIZES = ((20, 26.0, 12.0), (40, 17.0, 11.0), (70, 12.0, 9.0), (10**9, 8.0, 7.0))  # classes, cell, letters
+_SIZES = ((20, 34.0, 13.0), (40, 19.0, 12.0), (70, 13.0, 10.5), (10**9, 8.0, 7.5))  # classes, cell, letters
 
 
 def matrix(title: str, confusion: Counts, classes: Sequence[str], order: Sequence[int], name: str) -> Markup:

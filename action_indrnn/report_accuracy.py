@@ -13,7 +13,7 @@ from action_indrnn.over_time import Early, Unsegmented
 from action_indrnn.run_record import Record
 from action_indrnn.streaming import RATE
 
-_NORMAL = 1.96  # standard deviations of a 95 % interval
+_NORMAL = 1.96  # standard deviations of a 95% interval
 
 
 def percent(share: float | None, places: int = 1) -> str:

@@ -19,7 +19,6 @@ from action_indrnn.report_accuracy import percent
 from action_indrnn.run_record import Record
 
 PAIRS = 6
-FRAMES = 7  # of a filmstrip
 
 
 def matrix(confusion: Counts, classes: Sequence[str]) -> Markup:
@@ -144,6 +143,5 @@ def _strip(
     assert clip is not None  # a pair has a clip
     name, probability = clip
     shown = prepared.clip(place[name])
-    frames = film_chart.spread(shown.present.shape[1], FRAMES)
-    drawn = film_chart.strip(f"Filmstrip: {words}", shown, joints, frames)
+    drawn = film_chart.strip(f"Filmstrip: {words}", shown, joints)
     return element("figure", drawn, element("figcaption", f"{words} ({percent(probability, 0)}): {name}"))

@@ -16,8 +16,6 @@ from action_indrnn.run_record import Record
 from action_indrnn.units import Reading, Response
 
 CARDS = 10  # units that are shown with clips
-CLIPS = 2  # of each
-FRAMES = 7  # of a filmstrip
 NAMED = 3  # units named for a class, and classes named for a unit
 _SEED = 0  # of the units that are silenced for comparison
 
@@ -150,13 +148,14 @@ def _table(reading: Reading, classes: tuple[str, ...], u: NDArray[np.float64]) -
             for unit in chosen[:NAMED].tolist()
         )
         rows.append([name, named or "none", *map(percent, recalls)])
-    rows.append(["mean of classes", "", *(percent(float(mean)) for mean in np.mean(sums, axis=0))])
     caption = (
         f"Recall, one sampling of {len(reading.numbers):,} test clips, with all units; with the class's "
         f"own {units.DECISIVE} held at their mean; with as many others, drawn at random, held"
     )
     head = ["Class", "Units (evidence, memory)", "Recall", "Without them", "Without others"]
-    return table(caption, head, rows, class_="sortable", row_heads=2)
+    whole, own, other = (percent(float(mean)) for mean in np.mean(sums, axis=0))
+    told = f"Mean recall {whole}; without each class's own units {own}; without as many others {other}."
+    return join(table(caption, head, rows, class_="sortable", row_heads=2), element("p", told))
 
 
 def _card(
@@ -170,18 +169,22 @@ def _card(
     classes, evidence = record.card.classes, reading.evidence[:, unit]
     best = [label for label in np.argsort(-evidence, kind="stable")[:NAMED].tolist() if evidence[label] > 0]
     against = int(evidence.argmin())
+    rest = f"; against {classes[against]} ({evidence[against]:.1f})" if evidence[against] <= -0.1 else ""
     memory, seconds = float(lengths(u[unit : unit + 1])[0]), record.seconds
-    for_ = ", ".join(f"{classes[label]} (+{evidence[label]:.1f})" for label in best)
+    names = [f"{classes[label]} (+{evidence[label]:.1f})" for label in best]
     fades = (
         _steps(memory)
         + " steps"
         + ("" if seconds is None or np.isinf(memory) else f", {memory * seconds:.2g} s")
     )
-    strongest = reading.numbers[np.argsort(-reading.states[:, unit], kind="stable")[:CLIPS]]
+    states = reading.states[:, unit]
+    own = np.where(reading.labels == best[0], states, -np.inf)
+    # Of all clips and of the class: often the same one.
+    strongest = reading.numbers[list(dict.fromkeys([int(states.argmax()), int(own.argmax())]))]
     found = units.responses(record.model, exam.clips, strongest, unit, record.card.config.data.frames)
     return [
         element("h3", f"Unit {unit}"),
-        element("p", "for ", element("b", for_), f"; against {classes[against]} ({evidence[against]:.1f})"),
+        element("p", "for ", element("b", names[0]), "".join(f", {name}" for name in names[1:]), rest),
         element("p", f"u = {u[unit]:.3f}, memory {fades}", class_="soft"),
         *(_response(exam, classes, unit, response) for response in found),
     ]
@@ -192,11 +195,10 @@ def _response(exam: Exam, classes: tuple[str, ...], unit: int, response: Respons
     clip = prepared.clip(response.number)
     name = f"{clip.name}, {classes[int(exam.labels[response.number])]}"
     joints = layout.from_table(prepared.meta["layout"], str(prepared.path))
-    frames = film_chart.spread(clip.present.shape[1], FRAMES, response.peak)
     return element(
         "figure",
         film_chart.strip(
-            f"Filmstrip of {name}, frame {response.peak + 1} framed", clip, joints, frames, response.peak
+            f"Filmstrip of {name}, frame {response.peak + 1} framed", clip, joints, response.peak
         ),
         charts.response(f"Unit {unit} in {name}: its state over time", response.state, response.taken),
         element("figcaption", f"{name}: counts most at frame {response.peak + 1}"),
