@@ -3,8 +3,9 @@
 Every random number of a run follows from its seed and the number of the step, never from what ran before, so
 a run that was interrupted anywhere goes on bit for bit as if it had not been.
 
-A run folder holds `config.toml`, `metrics.csv` (one line an epoch), `checkpoint.pt` (to go on from), and at
-the end `model.safetensors` and `report.json` (the test split, measured once).
+A run folder holds `config.toml`, `run.toml` (on what, where and when), `metrics.csv` (one line an epoch),
+`checkpoint.pt` (to go on from), and at the end `model.safetensors` and `report.json` (the test split,
+measured once).
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from action_indrnn import __version__, checkpoint, dataset, evaluation, processes, schedule
+from action_indrnn import __version__, checkpoint, dataset, environment, evaluation, processes, schedule
 from action_indrnn.batches import WEIGHTS, Batches
 from action_indrnn.checkpoint import Card, Measured
 from action_indrnn.config import Config
@@ -169,9 +171,15 @@ class Run:
     def _claim(self) -> None:
         self.folder.claim()
         self._write_head()
+        self.folder.note(started=datetime.now(UTC).replace(microsecond=0))
 
     def _write_head(self) -> None:
         self.folder.write_config(self.settings)
+        self.folder.note(
+            protocol=self.protocol,
+            prepared_set=str(self.prepared.path.absolute()),
+            environment=environment.facts(self.device),
+        )
         self.folder.write_metrics(METRICS, self.progress.history)
 
     def resume(self) -> None:
@@ -402,6 +410,7 @@ class Run:
         )
         if processes.is_first():
             self.folder.write_result(report, model, card)
+            self.folder.note(finished=datetime.now(UTC).replace(microsecond=0))
         return Result(
             self.protocol,
             self.folder.model,
