@@ -32,7 +32,7 @@ def strip(title: str, clip: Clip, layout: Layout, mark: int | None = None) -> Ma
     points = flat_points(film)
     left, right, bottom, top = bounding_box([(points, film)])
     ratio = (right - left) / (top - bottom)
-    frames = spread(film.present.any(axis=0), _MANY if ratio < 1 else _FEW, mark)
+    frames = spread(np.any(film.present, axis=0), _MANY if ratio < 1 else _FEW, mark)
     width = WIDTH / len(frames)
     height = min(max(width / ratio, _LOW), _HIGH)
     scale = min(height / (top - bottom), width / (right - left))

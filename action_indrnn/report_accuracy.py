@@ -11,7 +11,7 @@ from action_indrnn.exam import Exam
 from action_indrnn.markup import Markup, element, join, table
 from action_indrnn.over_time import Early, Unsegmented
 from action_indrnn.run_record import Record
-from action_indrnn.streaming import RATE
+from action_indrnn.scene import RATE
 
 _NORMAL = 1.96  # standard deviations of a 95% interval
 

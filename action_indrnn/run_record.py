@@ -16,7 +16,7 @@ from action_indrnn import checkpoint
 from action_indrnn.checkpoint import Card
 from action_indrnn.models import Classifier
 from action_indrnn.run_folder import RunFolder
-from action_indrnn.streaming import RATE
+from action_indrnn.scene import RATE
 
 _NEEDED = ("model.safetensors", "report.json", "metrics.csv", "config.toml")
 

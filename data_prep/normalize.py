@@ -28,10 +28,10 @@ def normalize(clip: Clip, layout: Layout, view: View = "camera") -> Clip:
     if view == "raw":
         return clip
     poses = clip.joints[0, clip.present[0]]
-    if view == "whole-clip":
-        origin, turn = poses[0, layout.centre].copy(), _turn(poses, layout)
-    else:
-        origin, turn = placement(poses[0], layout, view)
+    whole = view == "whole-clip"
+    origin, turn = placement(poses[0], layout, "camera" if whole else view)
+    if whole:
+        turn = _turn(poses, layout)
     joints = clip.joints - origin
     if turn is not None:
         joints = joints @ turn.T
