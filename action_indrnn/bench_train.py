@@ -28,6 +28,7 @@ from tqdm import tqdm
 from action_indrnn import config
 from action_indrnn.classifier import Classifier, Recur
 from action_indrnn.config import Config
+from action_indrnn.data_prep import layout
 from action_indrnn.dataset import Clips
 from action_indrnn.models import build
 from action_indrnn.optimisation import Learner
@@ -93,7 +94,7 @@ class Contender:
         self.settings = settings
         self.clips = _clips().near(torch.device(device))
         self.labels = torch.randint(CLASSES, (CLIPS,), device=device)
-        model = build(settings.model, self.clips.features, CLASSES)
+        model = build(settings, self.clips.features, CLASSES, layout.load("ntu25"))
         self.widths = [layer.units for layer in model.recurrences()]
         if kind == "LSTM":
             model = LSTMs(self.widths, self.clips.features, CLASSES)
