@@ -46,7 +46,7 @@ def run(config: Config, streams: Iterable[int], seconds: float, threads: int) ->
         clips=(0, 0, 0),
         held_out="",
     )
-    recognizer = Recognizer(models.build(config, features, CLASSES).eval(), card)
+    recognizer = Recognizer(models.build(config, features, CLASSES, joint_layout).eval(), card)
     exported = None
     if all(map(importlib.util.find_spec, ("onnx", "onnxscript", "onnxruntime"))):
         from action_indrnn import onnx_step

@@ -135,6 +135,29 @@ class Convolutional(Recurrent):
     dropout: Probability = 0.3
 
 
+class Graph(Recurrent):
+    """`layers` graph layers of `channels` channels a joint, and one recurrent layer of `units` units a body.
+
+    A normalisation of each frame's own stands before and after every recurrence; `norm` has no meaning here.
+
+    Attributes:
+        groups: of channels, each with an adjacency of its own.
+        weights: whether every "joint" has a recurrent weight for each channel, or all share each "channel"'s.
+        partner: whether a layer tells each body the mean of the others' joints.
+        dropout_mask: whether a channel is dropped anew at each "step" or for the whole "clip".
+    """
+
+    kind: Literal["graph"] = "graph"
+    channels: Count = 64
+    layers: Count = 3
+    groups: Count = 4
+    units: Count = 256
+    weights: Literal["joint", "channel"] = "joint"
+    partner: bool = True
+    dropout: Probability = 0.2
+    dropout_mask: Literal["clip", "step"] = "step"
+
+
 class Gated(Network):
     """The baselines: a stack of `layers` LSTM or GRU layers of `units` units, each before its dropout.
 
@@ -161,12 +184,13 @@ class GRU(Gated):
     kind: Literal["gru"] = "gru"
 
 
-Model = Plain | Residual | Dense | Convolutional | LSTM | GRU
+Model = Plain | Residual | Dense | Convolutional | Graph | LSTM | GRU
 MODELS: dict[str, type[Section]] = {
     "plain": Plain,
     "residual": Residual,
     "dense": Dense,
     "convolutional": Convolutional,
+    "graph": Graph,
     "lstm": LSTM,
     "gru": GRU,
 }

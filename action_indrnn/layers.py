@@ -105,7 +105,7 @@ def excess(model: nn.Module) -> Tensor:
     The alternative to clamping that the README of Sunnydreamrain/IndRNN_pytorch names.
     """
     layers = [module for module in model.modules() if isinstance(module, IndRNN)]
-    beyond = torch.cat([F.relu(layer.u.abs() - layer.bound) for layer in layers])
+    beyond = torch.cat([F.relu(layer.u.abs() - layer.bound).flatten() for layer in layers])
     return torch.linalg.vector_norm(beyond)  # type: ignore[no-any-return]
 
 

@@ -17,6 +17,7 @@ from action_indrnn.config import (
     Convolutional,
     Dense,
     Gated,
+    Graph,
     Layered,
     Model,
     Plain,
@@ -26,6 +27,7 @@ from action_indrnn.config import (
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.features import TimeDifference
 from action_indrnn.gated import GatedLayer
+from action_indrnn.graph import GraphIndRNN
 from action_indrnn.layers import Convolution, Linear, RecurrentBlock
 from action_indrnn.streams import Streams
 
@@ -338,9 +340,9 @@ def build(
     """
     model = config.model if isinstance(config, Config) else config
     names = config.data.streams if isinstance(config, Config) else _JOINTS_ALONE
-    network = _build(model, features, classes, _streams(names, features, layout))
+    network = _build(model, features, classes, _streams(names, features, layout), layout)
     if model.bidirectional:
-        back = _build(model, features, classes, _streams(names, features, layout))
+        back = _build(model, features, classes, _streams(names, features, layout), layout)
         network = Bidirectional(network, back)
     if isinstance(model, Recurrent) and model.bound == "penalty":
         network.bound_penalty = model.bound_penalty
@@ -355,7 +357,9 @@ def _streams(names: tuple[str, ...], features: int, layout: Layout | None) -> St
     return Streams(features, names, len(layout.joints), layout.bones)
 
 
-def _build(config: Model, features: int, classes: int, streams: Streams | None) -> Classifier:
+def _build(
+    config: Model, features: int, classes: int, streams: Streams | None, layout: Layout | None
+) -> Classifier:
     match config:
         case Plain():
             return PlainIndRNN(config, features, classes, streams)
@@ -368,5 +372,9 @@ def _build(config: Model, features: int, classes: int, streams: Streams | None) 
                 found = ", ".join(streams.names)
                 raise ValueError(f"data.streams: a convolutional network expects joint alone, found {found}")
             return ConvolutionalIndRNN(config, features, classes)
+        case Graph():
+            if layout is None:
+                raise ValueError("model.kind: expected a joint layout for a graph, found none")
+            return GraphIndRNN(config, features, classes, layout, streams)
         case LSTM() | GRU():
             return GatedNetwork(config, features, classes, streams)

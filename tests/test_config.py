@@ -99,7 +99,7 @@ def test_overrides() -> None:
         ("train.seed=-1", "expected an integer >= 0 and < 4294967296, found -1"),
         ("train.batch=1\nx=2", r"expected an integer >= 1, found '1\nx=2'"),
         ("model.norm=none", "expected one of 'after', 'before', found 'none'"),
-        ("model.kind=rnn", "'residual', 'dense', 'convolutional', 'lstm', 'gru', found 'rnn'"),
+        ("model.kind=rnn", "'residual', 'dense', 'convolutional', 'graph', 'lstm', 'gru', found 'rnn'"),
         ("model.pooling=max", "expected one of 'last', 'mean', 'both', found 'max'"),
         ("train=3", "override train: expected"),
         ("train.batch", "override 'train.batch': expected key=value"),

@@ -4,6 +4,7 @@ from torch.nn import functional as F
 
 from action_indrnn import config, layers
 from action_indrnn.config import GRU, LSTM, Convolutional, Dense, Model, Plain, Residual
+from action_indrnn.data_prep import layout
 from action_indrnn.models import Classifier, build
 
 FEATURES = 150
@@ -250,7 +251,7 @@ def test_joints_that_do_not_fit_are_refused(settings: Model) -> None:
 def test_every_shipped_configuration_trains_a_step(name: str) -> None:
     torch.manual_seed(0)
     shipped = config.load(name)
-    model = build(shipped.model)
+    model = build(shipped.model, layout=layout.load("ntu25"))
     optimizer = torch.optim.Adam(layers.parameter_groups(model, shipped.train.weight_decay), lr=1e-3)
     x, labels = torch.randn(shipped.data.frames, 4, 150), torch.arange(4)
     losses = []
