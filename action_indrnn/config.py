@@ -177,6 +177,9 @@ class Data(Section):
 
     Attributes:
         frames: number of frames sampled from a clip.
+        sampling: which frames: one of each of as many "segments", as published, which shows a clip of fewer
+            than twice `frames` in part; or the "whole" clip in even steps, with frames made between the
+            recorded ones where there are too few.
         frames_deviation: standard deviation of that number, which is then drawn anew for every batch and, in
             a test, every pass; see `dataset.draw_frames`.
         rotation: largest angle about each axis by which a clip in training is turned at random, degrees.
@@ -192,6 +195,7 @@ class Data(Section):
     """
 
     frames: Count = 20
+    sampling: Literal["segments", "whole"] = "segments"
     frames_deviation: Annotated[float, Field(ge=0)] = 0.0
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
     scaling: Probability = 0.0
@@ -203,6 +207,14 @@ class Data(Section):
     joint_dropout: Probability = 0.0
     body_dropout: Probability = 0.0
     streams: Annotated[tuple[StreamName, ...], Field(min_length=1, strict=False)] = ("joint",)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Data":
+        if self.sampling == "whole" and self.speed:
+            raise ValueError(
+                f"sampling 'whole' gives every clip as many steps and expects speed 0, found {self.speed:g}"
+            )
+        return self
 
 
 class Train(Section):

@@ -308,6 +308,7 @@ class Run:
             self.clips,
             numbers,
             frames=self.settings.data.frames,
+            sampling=self.settings.data.sampling,
             deviation=self.settings.data.frames_deviation,
             passes=train.validation_passes,
             batch=self.settings.evaluate.batch,
