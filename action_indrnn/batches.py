@@ -16,7 +16,7 @@ from torch import Tensor
 from action_indrnn import augment, processes
 from action_indrnn.config import Config
 from action_indrnn.data_prep.bodies import MOST_ACTORS
-from action_indrnn.dataset import Clips, Integers, draw_frames, sample_frames
+from action_indrnn.dataset import Clips, Integers, draw_frames, even_shares, sample_frames
 from action_indrnn.seeds import seed_torch
 
 WEIGHTS, _ORDER, _FRAMES, _DROPOUT, _VARIATION = 4, 1, 2, 3, 5  # what a number is for; 0 is the split's
@@ -113,13 +113,16 @@ class Batches:
         """Sampled frames (S, B, F) of this process's clips, of a part of each where asked for."""
         data, clips = self.settings.data, self.clips
         if data.crop == 1 and not data.speed:
-            return clips.sample(numbers[mine], frames, uniform[mine])
+            return clips.sample(numbers[mine], frames, uniform[mine], data.sampling)
         device = clips.rows.device
         some = torch.from_numpy(numbers[mine]).to(device)
         drawn = torch.from_numpy(self._random(_TIMING, step).random((len(numbers), 3))[mine]).to(device)
         timing = augment.timing(clips.length[some], drawn, data.crop, data.speed)
-        sampled = sample_frames(timing.played, frames, torch.from_numpy(uniform[mine]).to(device))
-        return clips.batch(some, timing.frames(sampled))
+        random = torch.from_numpy(uniform[mine]).to(device)
+        if data.sampling == "whole":
+            places = even_shares(frames, random) * (timing.length[:, None] - 1)
+            return clips.between(some, timing.start[:, None] + places)
+        return clips.batch(some, timing.frames(sample_frames(timing.played, frames, random)))
 
     def _varied(self, x: Tensor, size: int, mine: slice, step: int) -> Tensor:
         """The clips (S, B, F) in other shapes: sheared, mirrored, with a body less."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from action_indrnn.features import JointLineDistances, TimeDifference
 from action_indrnn.gated import GatedLayer
-from action_indrnn.layers import IndRNN, Linear, excess
+from action_indrnn.layers import BatchNormOverTime, IndRNN, Linear, excess
 from action_indrnn.streams import Streams
 
 State = tuple[Tensor, ...]
@@ -65,6 +65,7 @@ class Classifier(nn.Module, ABC):
         width: of what `body` returns.
         geometry: whether `body` gets the joint-line distances in front of the joints.
         time_difference: whether `body` gets the change of all that since the frame before beside it.
+        input_norm: whether all that is batch-normalised, number by number.
         pooling: what is read of what `body` returns: the last step, the mean over the steps so far, or both.
         streams: what `body` gets in place of the joints; the joints themselves if not given.
 
@@ -84,6 +85,7 @@ class Classifier(nn.Module, ABC):
         *,
         geometry: bool = False,
         time_difference: bool = False,
+        input_norm: bool = False,
         pooling: Pooling = "last",
         streams: Streams | None = None,
     ) -> None:
@@ -99,6 +101,7 @@ class Classifier(nn.Module, ABC):
             inputs += streams.width - features
         self.difference = TimeDifference(inputs) if time_difference else None
         self.inputs = 2 * inputs if time_difference else inputs
+        self.input_norm = BatchNormOverTime(self.inputs) if input_norm else None
         self.reads_last = pooling != "mean"
         self.mean: nn.Module | None = None if pooling == "last" else RunningMean(width)
         self.classifier: nn.Module = Linear(2 * width if pooling == "both" else width, classes)
@@ -160,7 +163,9 @@ class Classifier(nn.Module, ABC):
         seen = x if self.front is None else self.front(x)
         if self.streams is not None:  # in place of the joints, which stand last
             seen = torch.cat((seen[:, :, : -self.features], recur(self.streams, x)), dim=2)
-        y = self.body(seen if self.difference is None else recur(self.difference, seen), recur)
+        if self.difference is not None:
+            seen = recur(self.difference, seen)
+        y = self.body(seen if self.input_norm is None else self.input_norm(seen), recur)
         read = [y[0 if self.reverse else -1]] if self.reads_last else []
         if self.mean is not None:
             read.append(recur(self.mean, y))

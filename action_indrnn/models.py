@@ -56,6 +56,7 @@ def _block(
 class _Shared(TypedDict):
     geometry: bool
     time_difference: bool
+    input_norm: bool
     pooling: Pooling
 
 
@@ -64,6 +65,7 @@ def _shared(config: Layered | Gated) -> _Shared:
     return {
         "geometry": config.geometry,
         "time_difference": config.time_difference,
+        "input_norm": config.input_norm,
         "pooling": config.pooling,
     }
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from action_indrnn.data_prep import normalize
-from action_indrnn.dataset import Clips, Integers
+from action_indrnn.dataset import Clips, Integers, Sampling
 from action_indrnn.evaluation import SEED
 from action_indrnn.models import Classifier
 from action_indrnn.people import Bodies
@@ -65,7 +65,14 @@ class Unsegmented:
 
 @torch.inference_mode()
 def running_logits(
-    model: Classifier, clips: Clips, numbers: Integers, *, frames: int, passes: int, batch: int
+    model: Classifier,
+    clips: Clips,
+    numbers: Integers,
+    *,
+    frames: int,
+    passes: int,
+    batch: int,
+    sampling: Sampling = "segments",
 ) -> NDArray[np.float32]:
     """Logits after each sampled frame, (S, N, K), the mean over passes; clips sampled as `evaluation` does.
 
@@ -80,7 +87,7 @@ def running_logits(
     for start in tqdm(range(0, len(numbers), count), desc="over time", disable=None, leave=False):
         some = numbers[start : start + count]
         uniform = clips.uniform(some, passes, frames, SEED).reshape(-1, frames + 1)
-        x = clips.sample(np.tile(some, passes), frames, uniform).to(device)
+        x = clips.sample(np.tile(some, passes), frames, uniform, sampling).to(device)
         state = None
         for step in range(frames):
             logits, state = model(x[step : step + 1], state)
@@ -152,6 +159,7 @@ def measure(
         clips,
         numbers,
         frames=settings.data.frames,
+        sampling=settings.data.sampling,
         passes=settings.evaluate.passes,
         batch=settings.evaluate.batch,
     )

@@ -114,6 +114,7 @@ class Recognizer:
             store,
             np.arange(len(clips)),
             frames=settings.data.frames,
+            sampling=settings.data.sampling,
             deviation=settings.data.frames_deviation,
             passes=settings.evaluate.passes,
             batch=settings.evaluate.batch,

@@ -110,7 +110,7 @@ def of(model: Classifier) -> Step:
     Raises:
         ValueError: the network needs the whole clip.
     """
-    around = (model.streams, model.difference, model.mean)
+    around = (model.streams, model.difference, model.input_norm, model.mean)
     bare = next(model.parameters()).is_cpu and all(module is None for module in around)
     return FusedStep(model) if bare and isinstance(model, PlainIndRNN | ResidualIndRNN) else Step(model)
 

@@ -144,10 +144,15 @@ class Run:
         self._saved = -math.inf  # when, seconds
 
     @property
+    def epochs(self) -> int | None:
+        """How many epochs to train for at most; none without a limit."""
+        return schedule.epochs(self.settings.train, self.batches.steps)
+
+    @property
     def finished(self) -> bool:
         """Whether the learning rate or the number of epochs has reached its end."""
         train = self.settings.train
-        limit = math.inf if train.max_epochs is None else train.max_epochs
+        limit = math.inf if self.epochs is None else self.epochs
         return self.progress.epoch >= limit or self.progress.schedule.learning_rate < train.learning_rate_min
 
     def as_text(self) -> str:
@@ -203,7 +208,7 @@ class Run:
                     f"{path}: expected {what} {expected.get(what)}, found {found.get(what)}; "
                     "only train.max_epochs may change within a run, and that not under a cosine schedule"
                 )
-        limit, done = self.settings.train.max_epochs, state["progress"]["epoch"]
+        limit, done = self.epochs, state["progress"]["epoch"]
         if limit is not None and done > limit:
             raise ValueError(
                 f"{path}: expected at most {limit} epochs (train.max_epochs), found {done} trained"
@@ -309,7 +314,7 @@ class Run:
             verdict = progress.schedule.judge(
                 progress.epoch + 1, accuracy, loss, patience, train.learning_rate_drop
             )
-        elif progress.epoch + 1 == train.max_epochs:
+        elif progress.epoch + 1 == self.epochs:
             verdict = "better"
             progress.schedule.best_epoch, progress.schedule.best_accuracy = progress.epoch + 1, accuracy
         else:
@@ -340,6 +345,7 @@ class Run:
             self.clips,
             numbers,
             frames=self.settings.data.frames,
+            sampling=self.settings.data.sampling,
             deviation=self.settings.data.frames_deviation,
             passes=train.validation_passes,
             batch=self.settings.evaluate.batch,

@@ -132,6 +132,8 @@ def test_settings_that_do_not_fit_each_other_are_named() -> None:
             ("train.schedule=cosine", "train.max_epochs=4", "train.learning_rate_min=1.0"),
             "schedule 'cosine' expects learning_rate_min <= learning_rate 0.0002, found 1",
         ),
+        (("train.min_steps=10",), "min_steps 10 expects a number of max_epochs, found none"),
+        (("data.sampling=whole", "data.speed=0.5"), "gives every clip as many steps and expects speed 0"),
     ):
         with pytest.raises(ConfigError, match=message):
             load("residual", overrides)

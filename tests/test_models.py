@@ -15,7 +15,7 @@ SMALL: dict[str, Model] = {
     "dense_fa": Dense(growth_rate=2, blocks=(2, 1), time_difference=True),
     "dense_fa_geo": Dense(growth_rate=2, blocks=(1, 1), time_difference=True, geometry=True),
     "convolutional": Convolutional(channels=(3, 4), kernel=3),
-    "plain_both": Plain(units=7, layers=2, pooling="both", time_difference=True),
+    "plain_both": Plain(units=7, layers=2, pooling="both", time_difference=True, input_norm=True),
     "residual_mean": Residual(units=6, blocks=1, pooling="mean", time_difference=True),
 }
 GATED: dict[str, Model] = {
@@ -51,6 +51,7 @@ def count(model: Classifier) -> int:
         (Dense(time_difference=True), 150, 60, 4_606_764, 40),
         (Plain(pooling="both", time_difference=True), 150, 60, 1_430_588 + 512 * 60 + 150 * 512, 6),
         (Residual(pooling="mean"), 150, 60, 2_751_548, 11),
+        (Plain(time_difference=True, input_norm=True), 150, 60, 1_430_588 + 150 * 512 + 2 * 300, 6),
         (LSTM(layers=1), 150, 60, 4 * 512 * (150 + 512 + 2) + 513 * 60, 0),
         (GRU(layers=1), 150, 60, 3 * 512 * (150 + 512 + 2) + 513 * 60, 0),
     ],
