@@ -66,11 +66,12 @@ function rows(labels, shares) {
   });
 }
 
-function large(when, action, share, sure) {
+function large(when, action, share, sure, rank) {
   find("when").textContent = when;
   find("action").textContent = action;
   find("action").classList.toggle("unsure", !sure);
   find("share").textContent = share === null ? "" : percent(share);
+  find("share").style.color = COLOURS[rank] || "";
 }
 
 function legend(bodies, states) {
@@ -160,7 +161,7 @@ function show(at) {
   const known = shares[0] !== null;
   const best = known ? shares.indexOf(Math.max(...shares)) : -1;
   const when = whole ? "The whole clip shows" : `After ${seconds(frame + 1)}`;
-  large(when, known ? model.classes[best] : "no answer yet", known ? shares[best] : null, known && (whole || shares[best] >= 0.5));
+  large(when, known ? model.classes[best] : "no answer yet", known ? shares[best] : null, known && (whole || shares[best] >= 0.5), clip.series.indexOf(best));
   const times = Array.from({ length: clip.frames }, (_, number) => number / clip.rate);
   curves.draw({
     series: clip.series.map((label) => ({
@@ -334,7 +335,7 @@ function showLive() {
   const shares = [...unit.shares[unit.shares.length - 1]];
   rows(live.order, shares);
   const label = unit.action === null ? -1 : model.classes.indexOf(unit.action);
-  large("Now", unit.action ?? "no action yet", label < 0 ? null : shares[label], label >= 0);
+  large("Now", unit.action ?? "no action yet", label < 0 ? null : shares[label], label >= 0, live.order.indexOf(label));
   curves.draw({
     series: live.order.map((one) => ({ name: model.classes[one], values: unit.shares.map((row) => row[one]) })),
     times: unit.times,
