@@ -41,7 +41,7 @@ class Guard:
         self.app, self.host = app, host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, or answer 403 with one line of text."""
+        """Pass on, or answer 403."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
@@ -91,10 +91,10 @@ def _is_own(given: str, own: str) -> bool:
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, problem: str) -> None:
-    kind = "http"
     if scope["type"] == "websocket":
         await receive()
-        kind = "websocket.http"
-    start = {"status": 403, "headers": [(b"content-type", b"text/plain"), (b"connection", b"close")]}
-    await send({"type": f"{kind}.response.start", **start})
-    await send({"type": f"{kind}.response.body", "body": problem.encode("ascii", "backslashreplace")})
+        await send({"type": "websocket.close", "code": 1008, "reason": problem})  # before it opens: a 403
+        return
+    headers = [(b"content-type", b"text/plain"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": problem.encode("ascii", "backslashreplace")})

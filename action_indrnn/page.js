@@ -38,7 +38,7 @@ function mode(name) {
   document.body.dataset.mode = name;
 }
 
-function rows(labels, shares) {
+function rows(labels, shares, slots) {
   const list = find("top");
   while (list.children.length > labels.length + 1) list.lastChild.remove();
   while (list.children.length < labels.length + 1) {
@@ -62,15 +62,16 @@ function rows(labels, shares) {
     row.querySelector(".part").textContent = percent(share);
     const bar = row.querySelector("i");
     bar.style.width = `${100 * (share || 0)}%`;
-    bar.style.background = last ? "#64738a" : COLOURS[rank % COLOURS.length];
+    bar.style.background = last ? "#64738a" : COLOURS[slots[rank]];
   });
 }
 
-function large(when, action, share, sure) {
+function large(when, action, share, sure, slot) {
   find("when").textContent = when;
   find("action").textContent = action;
   find("action").classList.toggle("unsure", !sure);
   find("share").textContent = share === null ? "" : percent(share);
+  find("share").style.color = COLOURS[slot] || "";
 }
 
 function legend(bodies, states) {
@@ -155,19 +156,21 @@ function show(at) {
   stage.show(poses(frame), before);
   const whole = frame === clip.frames - 1;
   const shares = whole ? clip.verdict : clip.curve ? clip.curve[frame] : clip.verdict.map(() => null);
-  rows(clip.series, shares);
+  rows(clip.series, shares, clip.series.map((_, rank) => rank));
   const seconds = (number) => `${(number / clip.rate).toFixed(2)} s`;
   const known = shares[0] !== null;
   const best = known ? shares.indexOf(Math.max(...shares)) : -1;
   const when = whole ? "The whole clip shows" : `After ${seconds(frame + 1)}`;
-  large(when, known ? model.classes[best] : "no answer yet", known ? shares[best] : null, known && (whole || shares[best] >= 0.5));
+  large(when, known ? model.classes[best] : "no answer yet", known ? shares[best] : null, known && (whole || shares[best] >= 0.5), clip.series.indexOf(best));
   const times = Array.from({ length: clip.frames }, (_, number) => number / clip.rate);
   curves.draw({
-    series: clip.series.map((label) => ({
-      name: model.classes[label],
+    series: clip.series.map((label, rank) => ({
+      slot: rank,
+      area: rank === 0,
       values: times.map((_, number) => (number === clip.frames - 1 ? clip.verdict[label] : clip.curve ? clip.curve[number][label] : null)),
     })),
     times,
+    spans: [],
     from: 0,
     to: Math.max((clip.frames - 1) / clip.rate, 1 / clip.rate),
     cursor: frame / clip.rate,
@@ -230,7 +233,7 @@ function end() {
 
 function begin(stop) {
   pause();
-  live = { stop, history: history(model.classes), streams: new Map(), stream: null, order: [], before: [], said: "", drawn: 0, ids: [] };
+  live = { stop, history: history(model.classes), streams: new Map(), stream: null, order: [], slots: [], before: [], said: "", drawn: 0, ids: [] };
   for (const id of ["verdict", "doubts"]) find(id).textContent = "";
 }
 
@@ -273,9 +276,7 @@ function watched(message) {
 
 function follow(stream) {
   live.stream = stream;
-  live.history = history(model.classes);
-  live.before = [];
-  live.ids = [];
+  Object.assign(live, { history: history(model.classes), order: [], slots: [], before: [], ids: [], framed: false });
 }
 
 function options(select, all, chosen) {
@@ -315,7 +316,8 @@ function showLive() {
     find("replay").hidden = !clip;
   }
   const points = live.now.flatMap((body) => body.joints || []);
-  stage.frame(points, live.framed ? 0.03 : 1);
+  const recent = live.before.flatMap((past) => past.flatMap((body) => body.joints || []));
+  stage.frame([...recent, ...points], live.framed ? 0.08 : 1, 1.1);
   live.framed = live.framed || points.length > 0;
   stage.show(live.now, live.before);
   legend(live.ids.map((id) => `body ${id}`), new Set());
@@ -330,13 +332,25 @@ function showLive() {
   if (!(newest - live.ordered < 0.5) || !live.order.length) {
     live.order = live.history.leaders(unit, ROWS);
     live.ordered = newest;
+    live.slots = live.slots.map((one) => (live.order.includes(one) ? one : null)); // who stays keeps its colour
+    for (const one of live.order.filter((label) => !live.slots.includes(label))) {
+      const free = live.slots.indexOf(null);
+      live.slots[free < 0 ? live.slots.length : free] = one;
+    }
   }
   const shares = [...unit.shares[unit.shares.length - 1]];
-  rows(live.order, shares);
+  const slot = (one) => live.slots.indexOf(one);
+  rows(live.order, shares, live.order.map(slot));
   const label = unit.action === null ? -1 : model.classes.indexOf(unit.action);
-  large("Now", unit.action ?? "no action yet", label < 0 ? null : shares[label], label >= 0);
+  large("Now", unit.action ?? "no action yet", label < 0 ? null : shares[label], label >= 0, slot(label));
   curves.draw({
-    series: live.order.map((one) => ({ name: model.classes[one], values: unit.shares.map((row) => row[one]) })),
+    series: live.order.map((one) => ({
+      slot: slot(one),
+      area: one === (label < 0 ? live.order[0] : label),
+      values: unit.shares.map((row) => row[one]),
+    })),
+    spans: live.history.actions(unit).map(({ action, from, to }) => (
+      { text: action, from, to: Math.min(to, newest), slot: slot(model.classes.indexOf(action)) })),
     times: unit.times,
     from: live.history.from(),
     to: live.history.from() + live.history.span,

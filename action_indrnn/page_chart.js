@@ -1,14 +1,16 @@
-// Probabilities over time as lines; the first series as an area too.
+// Probabilities over time as lines, one of them as an area too.
 
 export const COLOURS = ["#4fe3b2", "#c6a5ff", "#f6d860", "#ff8fbf", "#9fb4cc"];
-const DASHES = [[], [], [7, 4], [2, 4], [9, 3, 2, 3]];
+const DASHES = [[], [6, 3], [9, 4], [2, 4], [9, 3, 2, 3]];
 const PAD = { left: 52, right: 16, top: 12, bottom: 26 };
+const SPANS = 22; // pixels above the lines, where there are spans
 const TEXT = "#a9b6c8";
 
 /**
- * A chart on a canvas. `draw` takes series [{name, values}], values between 0 and 1 or null, on `times` in
- * seconds, rising; the axis from `from` to `to`; `cursor`, a time; `until`, the last time drawn in full;
- * and `label`, which writes a time.
+ * A chart on a canvas. `draw` takes series [{values, slot, area}], values between 0 and 1 or null, the slot a
+ * number of its colour and dash, on `times` in seconds, rising; `spans` [{from, to, text, slot}] to stand above;
+ * the axis from `from` to `to`; `cursor`, a time; `until`, the last time drawn in full; and `label`, which
+ * writes a time.
  */
 export function chart(canvas) {
   const context = canvas.getContext("2d");
@@ -27,7 +29,8 @@ export function chart(canvas) {
       const span = given ? Math.max(given.to - given.from, 1e-6) : 1;
       return PAD.left + ((time - (given ? given.from : 0)) / span) * (width - PAD.left - PAD.right);
     };
-    const y = (share) => height - PAD.bottom - share * (height - PAD.top - PAD.bottom);
+    const top = PAD.top + (given && given.spans.length ? SPANS : 0);
+    const y = (share) => height - PAD.bottom - share * (height - top - PAD.bottom);
     axes(width, height, y);
     if (!given) return;
     ticks(given, width, height, x);
@@ -35,11 +38,12 @@ export function chart(canvas) {
     context.beginPath();
     context.rect(PAD.left, 0, width - PAD.left - PAD.right + 8, height);
     context.clip();
-    [...given.series].map((one, rank) => [one, rank]).reverse().forEach(([one, rank]) => {
+    given.spans.forEach((one) => span(one, given, x));
+    [...given.series].sort((one, other) => one.area - other.area).forEach((one) => {
       context.globalAlpha = 0.28;
-      line(one, rank, given, x, y, Infinity);
+      line(one, given, x, y, Infinity);
       context.globalAlpha = 1;
-      line(one, rank, given, x, y, given.until);
+      line(one, given, x, y, given.until);
     });
     if (given.cursor !== null) cursor(given, height, x, y);
     context.restore();
@@ -63,7 +67,7 @@ export function chart(canvas) {
 
   function ticks(given, width, height, x) {
     const span = given.to - given.from;
-    const gap = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60].find((one) => span / one <= 10) || 120;
+    const gap = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60].find((one) => span / one <= width / 90) || 120;
     context.textAlign = "center";
     context.textBaseline = "alphabetic";
     for (let time = Math.ceil(given.from / gap - 1e-9) * gap; time <= given.to + 1e-9; time += gap) {
@@ -71,11 +75,26 @@ export function chart(canvas) {
     }
   }
 
-  function line(one, rank, given, x, y, until) {
-    context.strokeStyle = COLOURS[rank % COLOURS.length];
-    context.lineWidth = rank ? 2 : 3.2;
+  function span(one, given, x) {
+    const [from, to] = [x(Math.max(one.from, given.from)), x(Math.min(one.to, given.to))];
+    context.strokeStyle = COLOURS[one.slot] || TEXT;
+    context.fillStyle = COLOURS[one.slot] || TEXT;
+    context.lineWidth = 4;
+    context.lineCap = "butt";
+    context.beginPath();
+    context.moveTo(from, PAD.top + SPANS - 8);
+    context.lineTo(Math.max(to, from + 2), PAD.top + SPANS - 8);
+    context.stroke();
+    context.textAlign = "left";
+    context.textBaseline = "alphabetic";
+    context.fillText(one.text, from, PAD.top + SPANS - 14);
+  }
+
+  function line(one, given, x, y, until) {
+    context.strokeStyle = COLOURS[one.slot];
+    context.lineWidth = one.area ? 3.2 : 2;
     context.lineJoin = "round";
-    context.setLineDash(DASHES[rank % DASHES.length]);
+    context.setLineDash(one.area ? [] : DASHES[one.slot]);
     const parts = [[]];
     one.values.forEach((share, at) => {
       if (share === null || given.times[at] > until + 1e-9) parts.push([]);
@@ -85,10 +104,10 @@ export function chart(canvas) {
       context.beginPath();
       part.forEach(([px, py], at) => (at ? context.lineTo(px, py) : context.moveTo(px, py)));
       context.stroke();
-      if (rank) continue;
+      if (!one.area) continue;
       const shade = context.createLinearGradient(0, y(1), 0, y(0));
-      shade.addColorStop(0, `${COLOURS[0]}4d`);
-      shade.addColorStop(1, `${COLOURS[0]}05`);
+      shade.addColorStop(0, `${COLOURS[one.slot]}4d`);
+      shade.addColorStop(1, `${COLOURS[one.slot]}05`);
       context.lineTo(part[part.length - 1][0], y(0));
       context.lineTo(part[0][0], y(0));
       context.fillStyle = shade;
@@ -102,16 +121,16 @@ export function chart(canvas) {
     context.strokeStyle = "#eef3fa";
     context.lineWidth = 1.5;
     context.beginPath();
-    context.moveTo(at, PAD.top - 8);
+    context.moveTo(at, y(1) - 6);
     context.lineTo(at, height - PAD.bottom);
     context.stroke();
     const place = given.times.findLastIndex((time) => time <= given.cursor + 1e-9);
-    [...given.series].forEach((one, rank) => {
+    given.series.forEach((one) => {
       const share = place < 0 ? null : one.values[place];
       if (share === null) return;
       context.beginPath();
-      context.arc(at, y(share), rank ? 4 : 6, 0, 2 * Math.PI);
-      context.fillStyle = COLOURS[rank % COLOURS.length];
+      context.arc(at, y(share), one.area ? 6 : 4, 0, 2 * Math.PI);
+      context.fillStyle = COLOURS[one.slot];
       context.fill();
       context.strokeStyle = "#131a26";
       context.stroke();

@@ -9,11 +9,18 @@ export function history(classes) {
   const index = new Map(classes.map((name, label) => [name, label]));
   const units = new Map();
   let [first, newest] = [null, 0];
+  let spans = []; // actions that began, of all units
 
   function add(answer) {
     if (answer.late) return;
     first ??= answer.time;
     newest = answer.time;
+    for (const { event, bodies, action, start, end } of answer.events) {
+      const key = bodies.join(" + ");
+      if (event === "start") spans.push({ key, action, from: start, to: Infinity });
+      else spans.filter((one) => one.key === key && one.to === Infinity).forEach((one) => { one.to = end; });
+    }
+    spans = spans.filter((one) => one.to > newest - SPAN);
     const there = new Set();
     for (const person of answer.people) {
       const key = person.bodies.join(" + ");
@@ -40,7 +47,7 @@ export function history(classes) {
     return units.get(wanted) || all.find((one) => one.bodies.length > 1) || all[0] || null;
   }
 
-  /** The labels of the most probable actions of a unit, by their highest share in the time that is kept. */
+  /** The labels of the most probable actions of a unit in the time that is kept, the now most probable first. */
   function leaders(one, count) {
     const best = new Float32Array(classes.length);
     one.shares.forEach((shares) => shares.forEach((share, label) => { best[label] = Math.max(best[label], share); }));
@@ -51,7 +58,10 @@ export function history(classes) {
       .sort((a, b) => now[b] - now[a]);
   }
 
-  return { add, unit, leaders, names: () => [...units.keys()], span: SPAN, newest: () => newest, from: () => Math.max(first, newest - SPAN) };
+  /** The actions that a unit began in the time that is kept. */
+  const actions = (one) => spans.filter(({ key }) => key === one.bodies.join(" + "));
+
+  return { add, unit, leaders, actions, names: () => [...units.keys()], span: SPAN, newest: () => newest, from: () => Math.max(first, newest - SPAN) };
 }
 
 /** Watches: `told` gets every message of the server, `ended` a reason. Returns a function that ends it. */

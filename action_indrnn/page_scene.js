@@ -16,8 +16,8 @@ export function scene(canvas, layout) {
   let bodies = [];
   let trail = [];
 
-  /** Puts the camera where all of the points, [x, y, z, x, y, z, ...], are seen, or a share of the way there. */
-  function frame(points, share = 1) {
+  /** Puts the camera where all of the points, [x, y, z, x, y, z, ...], are seen, or a share of the way there; `room` around them. */
+  function frame(points, share = 1, room = 1) {
     const axes = [[], [], []];
     points.forEach((value, at) => axes[at % 3].push(value));
     if (!axes[0].length) return;
@@ -30,7 +30,7 @@ export function scene(canvas, layout) {
       z: (low[2] + high[2]) / 2,
       floor: low[1],
       middle: (low[1] + high[1]) / 2,
-      size: Math.max(high[1] - low[1], 0.75 * across, 0.5),
+      size: room * Math.max(high[1] - low[1], 0.75 * across, 0.5),
     };
     for (const key of Object.keys(place)) place[key] += share * (wanted[key] - place[key]);
   }

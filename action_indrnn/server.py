@@ -15,6 +15,8 @@ from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 
 from action_indrnn import clip_page, frame_lines
 from action_indrnn.checkpoint import Card
@@ -38,6 +40,8 @@ CONNECTIONS = 256  # sockets at once, of any kind; one more is closed
 HEAD_SECONDS = 10.0  # until a request's head is there
 BODY_SECONDS = 60.0  # until an upload is there
 SEND_SECONDS = 10.0  # that a message may wait for a peer that does not read
+CLOSE_SECONDS = 1.0  # that a closed websocket waits for its peer to agree
+PARTS = 1024  # of a message; empty ones would not count towards its size
 UPLOADS = 4  # at once; their bytes are in memory
 TRY_LATER, TOO_LONG_QUIET = 1013, 1001  # websocket close codes
 
@@ -258,6 +262,19 @@ class _Connection(H11Protocol):
             self.transport.abort()
 
 
+class _Socket(WebSocketsSansIOProtocol):
+    """A websocket: closed for good soon after it was closed, and where a message has too many parts."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.close_timeout = CLOSE_SECONDS
+
+    def handle_cont(self, event: Frame) -> None:
+        super().handle_cont(event)
+        if len(self.frames) > PARTS:
+            self.transport.abort()
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; port 0 takes a free one.
 
@@ -278,7 +295,7 @@ def server(app: App) -> uvicorn.Server:
         uvicorn.Config(
             cast(Any, app),
             http=_Connection,
-            ws="websockets-sansio",
+            ws=_Socket,
             ws_max_size=frame_lines.LINE_LIMIT,
             ws_per_message_deflate=False,
             lifespan="on",

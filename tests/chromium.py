@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 SECONDS = 20  # that anything may take
 BLOCKED = "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"  # every name but the server's own
@@ -32,8 +32,8 @@ def binary() -> str:
 class Tab:
     """One tab of a browser."""
 
-    def __init__(self, url: str) -> None:
-        self.socket = connect(url, max_size=None, compression=None)
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
         self.number = 0
         self.events: list[dict[str, Any]] = []
         for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
@@ -159,11 +159,8 @@ def browser(profile: Path) -> Iterator[Tab]:
         port = place.read_text().splitlines()[0]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json", timeout=SECONDS) as answer:
             pages = [one for one in json.load(answer) if one["type"] == "page"]
-        tab = Tab(pages[0]["webSocketDebuggerUrl"])
-        try:
-            yield tab
-        finally:
-            tab.socket.close()
+        with connect(pages[0]["webSocketDebuggerUrl"], max_size=None, compression=None) as socket:
+            yield Tab(socket)
     finally:
         process.terminate()
         process.wait(SECONDS)

@@ -74,6 +74,7 @@ ALLOWED = {
         "fastapi",
         "starlette",
         "uvicorn",
+        "websockets",
     },
 }
 FILES = sorted(path for folder in PACKAGES for path in (ROOT / folder).glob("*.py"))
