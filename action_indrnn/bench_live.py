@@ -71,7 +71,7 @@ def recognizer(config: Config) -> Recognizer:
         clips=(0, 0, 0),
         held_out="",
     )
-    return Recognizer(models.build(config, features, CLASSES).eval(), card)
+    return Recognizer(models.build(config, features, CLASSES, joint_layout).eval(), card)
 
 
 def run(config: Config, streams: Iterable[int], seconds: float, threads: int) -> Iterator[str]:

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from action_indrnn import __version__, cli_bench, cli_data, cli_inspect, cli_live, cli_task, cli_train
+from action_indrnn import (
+    __version__,
+    cli_bench,
+    cli_data,
+    cli_inspect,
+    cli_live,
+    cli_report,
+    cli_serve,
+    cli_task,
+    cli_train,
+)
 
 app = typer.Typer(
     name="action-indrnn",
@@ -51,9 +61,11 @@ app.command("export-data")(cli_data.export_data)
 app.command()(cli_train.configs)
 app.command()(cli_train.train)
 app.command()(cli_train.evaluate)
+app.command()(cli_report.report)
 app.command("import-checkpoint")(cli_train.import_checkpoint)
 app.command()(cli_live.classify)
 app.command()(cli_live.stream)
+app.command()(cli_serve.serve)
 app.command()(cli_live.export)
 app.add_typer(cli_task.app, name="task")
 app.add_typer(bench, name="bench")

@@ -24,6 +24,7 @@ from action_indrnn.data_prep.clip import Clip
 Integers = NDArray[np.int64]
 SplitName = Literal["train", "validation", "test"]
 Where = Literal["auto", "device", "host"]
+Sampling = Literal["segments", "whole"]
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,16 @@ def sample_frames(lengths: Tensor, frames: int, uniform: Tensor) -> Tensor:
     return torch.where(length >= 2 * frames, segments, torch.where(length > frames, window, laid))
 
 
+def even_shares(frames: int, uniform: Tensor) -> Tensor:
+    """(B, S) places in even steps over a whole clip, 0 its first frame and 1 its last; the first is random.
+
+    Args:
+        frames: S.
+        uniform: (B, S + 1) random numbers in [0, 1), of which the first of each row shifts its places.
+    """
+    return (torch.arange(frames, device=uniform.device) + uniform[:, :1]) / frames
+
+
 @dataclass(frozen=True)
 class Clips:
     """Clips as rows of joints, from a prepared set or from single recordings.
@@ -210,17 +221,26 @@ class Clips:
         tensors = (self.rows, self.start, self.length, self.bodies)
         return Clips(self.names, *(tensor.to(device, copy=True) for tensor in tensors))
 
-    def sample(self, numbers: Integers, frames: int, uniform: NDArray[np.float64]) -> Tensor:
-        """Feature vectors of S sampled frames a clip, (S, B, F); see `sample_frames` and `batch`.
+    def sample(
+        self,
+        numbers: Integers,
+        frames: int,
+        uniform: NDArray[np.float64],
+        sampling: Sampling = "segments",
+    ) -> Tensor:
+        """Feature vectors of S sampled frames a clip, (S, B, F); see `batch`.
 
         Args:
             numbers: (B,) clip numbers.
             frames: S, how many to take.
             uniform: (B, S + 1) random numbers in [0, 1).
+            sampling: "segments" by `sample_frames`, "whole" by `even_shares`.
         """
         device = self.rows.device
         clips = torch.from_numpy(numbers).to(device, non_blocking=True)
         random = torch.from_numpy(uniform).to(device, non_blocking=True)
+        if sampling == "whole":
+            return self.between(clips, even_shares(frames, random) * (self.length[clips, None] - 1))
         return self.batch(clips, sample_frames(self.length[clips], frames, random))
 
     def batch(self, numbers: Tensor, frames: Tensor) -> Tensor:
@@ -240,6 +260,25 @@ class Clips:
         joints = self.rows.flatten(1).index_select(0, torch.where(valid, rows, 0).flatten())
         joints = joints.masked_fill_(~valid.flatten()[:, None], 0).nan_to_num_(nan=0.0)
         return joints.view(*rows.shape[:2], -1)
+
+    def between(self, numbers: Tensor, places: Tensor) -> Tensor:
+        """Feature vectors (S, B, F) at places between frames, joints on the line from one to the next.
+
+        Where a body is seen in one of the two frames only, those of the nearer frame are taken.
+
+        Args:
+            numbers: (B,) clip numbers, int64.
+            places: (B, S) in frames, from 0 to a clip's length - 1.
+        """
+        floor = places.floor()
+        frame = floor.long()
+        later = torch.minimum(frame + 1, self.length[numbers, None] - 1)
+        bodies = (len(frame[0]), len(numbers), MOST_ACTORS, -1)
+        before, after = (self.batch(numbers, at).view(bodies) for at in (frame, later))
+        share = (places - floor).t()[..., None, None].to(before.dtype)  # (S, B, 1, 1)
+        both = (before != 0).any(dim=3, keepdim=True) & (after != 0).any(dim=3, keepdim=True)
+        nearer = torch.where(share < 0.5, before, after)
+        return torch.where(both, torch.lerp(before, after, share), nearer).flatten(2)
 
     def uniform(self, numbers: Integers, passes: int, frames: int, seed: int) -> NDArray[np.float64]:
         """(passes, B, S + 1) random numbers for evaluation, each clip's own by its name.

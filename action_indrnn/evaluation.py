@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from action_indrnn import processes
 from action_indrnn.config import Config
-from action_indrnn.dataset import Clips, Integers, draw_frames
+from action_indrnn.dataset import Clips, Integers, Sampling, draw_frames
 from action_indrnn.models import Classifier
 
 SEED = 0  # of the frames sampled in an evaluation: a published number does not depend on a lucky one
@@ -31,6 +31,7 @@ def scores(
     numbers: Integers,
     *,
     frames: int,
+    sampling: Sampling = "segments",
     deviation: float = 0.0,
     passes: int,
     batch: int,
@@ -47,6 +48,7 @@ def scores(
         clips: where the clips stand.
         numbers: (N,) which of them.
         frames: S, frames sampled in a pass.
+        sampling: how; see `Clips.sample`.
         deviation: of that number between passes; see `draw_frames`.
         passes: random samplings of every clip.
         batch: samplings in a batch.
@@ -60,8 +62,7 @@ def scores(
     was_training = model.training
     model.eval()
     logits = np.zeros((passes, len(numbers), model.classes), np.float32)
-    random = np.random.default_rng(seed)
-    lengths = np.array([draw_frames(frames, deviation, random) for _ in range(passes)])
+    lengths = pass_lengths(frames, deviation, passes, seed)
     count = max(1, batch // passes)  # clips at once, each in all its passes
     hidden = None if progress and processes.is_first() else True
     # A process takes whole batches and leaves the others' logits 0, until all are added: so every bit is that
@@ -73,7 +74,7 @@ def scores(
         for length in np.unique(lengths).tolist():
             which = np.flatnonzero(lengths == length)
             uniform = drawn[which, :, : length + 1].reshape(-1, length + 1)
-            x = clips.sample(np.tile(some, len(which)), length, uniform)
+            x = clips.sample(np.tile(some, len(which)), length, uniform, sampling)
             found = model(x.to(device))[0].cpu().numpy()
             logits[which, start : start + count] = found.reshape(len(which), len(some), -1)
     processes.total(torch.from_numpy(logits))
@@ -82,6 +83,12 @@ def scores(
     if wrong.size:
         raise ValueError(f"expected finite logits, found others for {clips.names[numbers[wrong[0]]]}")
     return logits
+
+
+def pass_lengths(frames: int, deviation: float, passes: int, seed: int = SEED) -> Integers:
+    """(passes,) how many frames each pass samples; see `draw_frames`."""
+    random = np.random.default_rng(seed)
+    return np.array([draw_frames(frames, deviation, random) for _ in range(passes)])
 
 
 def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -209,6 +216,7 @@ def measure(
         clips,
         numbers,
         frames=settings.data.frames,
+        sampling=settings.data.sampling,
         deviation=settings.data.frames_deviation,
         passes=settings.evaluate.passes,
         batch=settings.evaluate.batch,

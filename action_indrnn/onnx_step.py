@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from action_indrnn.checkpoint import Card, replacing
 from action_indrnn.classifier import Classifier
+from action_indrnn.data_prep import normalize
 from action_indrnn.layers import IndRNN
 from action_indrnn.step import check_causal
 from action_indrnn.step import of as step_of
@@ -54,9 +55,11 @@ def export(model: Classifier, card: Card, out: Path) -> float:
     """Writes the step; the largest difference from torch over chained frames, relative to the largest logit.
 
     Raises:
-        ValueError: the network needs the whole clip, packages are missing, or the file does not agree.
+        ValueError: the network or its view needs the whole clip, packages are missing, or the file does not
+            agree.
     """
     check_causal(model)
+    normalize.check_causal(card.view)
     try:
         import onnx
         import onnxruntime  # noqa: F401  # checks the file

@@ -124,6 +124,7 @@ def of(model: Classifier) -> Step:
         "a network on another device": not next(model.parameters()).is_cpu,
         "streams of bones or motion": model.streams is not None,
         "time differences": model.difference is not None,
+        "a normalised input": model.input_norm is not None,
         "a mean over time": model.mean is not None,
     }
     found = [what for what, there in slow.items() if there]

@@ -96,6 +96,14 @@ class Stream:
         """
         return feed_all([(self, bodies, time)])[0]
 
+    def check(self, bodies: Bodies, time: float | None = None) -> None:
+        """Check that `feed` takes a frame; nothing is changed.
+
+        Raises:
+            ValueError: joints of another number, not finite or not metres, or no time.
+        """
+        live_frames.check([bodies], [time], self.layout)
+
     def save(self) -> bytes:
         """The state as safetensors, for `restore`."""
         return scene_state.save(self.scene, self.card.classes)

@@ -109,6 +109,33 @@ def test_a_batch_holds_both_actors_joint_by_joint() -> None:
     assert not batch[1, 1].any()
 
 
+def test_a_whole_clip_is_walked_in_even_steps() -> None:
+    length, frames = 9, 4
+    steady = np.arange(length, dtype=np.float32)[None, :, None, None] + np.ones((1, 1, 25, 3), np.float32)
+    clips = Clips.of_clips([Clip("steady", steady, np.ones((1, length), bool))])
+    uniform = np.full((2, frames + 1), 0.25)
+    uniform[1] = 0.0
+    x = clips.sample(np.array([0, 0]), frames, uniform, "whole").numpy()
+    assert x.shape == (frames, 2, 150)
+    np.testing.assert_allclose(x[:, 0, 0], 1 + np.array([0.5, 2.5, 4.5, 6.5]))
+    np.testing.assert_allclose(x[:, 1, 0], 1 + np.array([0, 2, 4, 6]))
+    long = clips.sample(np.array([0]), 40, np.full((1, 41), 0.5), "whole").numpy()
+    np.testing.assert_allclose(np.diff(long[:, 0, 0]), 8 / 40, rtol=1e-4)  # frames between the recorded ones
+    assert not x[:, :, 75:].any()  # no second actor
+
+
+def test_between_frames_a_body_is_where_it_was_seen() -> None:
+    one, two = two_clips()
+    clips = Clips.of_clips([one, two])
+    x = clips.between(torch.tensor([1, 0]), torch.tensor([[0.25, 0.75, 2.5], [0.5, 0.9, 2.0]])).numpy()
+    first, second = two.joints.reshape(2, 4, 75)
+    np.testing.assert_allclose(x[0, 0, :75], 0.75 * first[0] + 0.25 * first[1], rtol=1e-5)
+    np.testing.assert_allclose(x[2, 0, 75:], (second[2] + second[3]) / 2, rtol=1e-5)
+    np.testing.assert_array_equal(x[0, 0, 75:], second[0])  # not seen in frame 1
+    assert not x[1, 0, 75:].any()
+    np.testing.assert_array_equal(x[2, 1, :75], one.joints[0, 2].ravel())  # a clip's last frame
+
+
 def test_clips_of_a_set_and_single_clips_give_the_same_batch(made_set: PreparedSet) -> None:
     numbers = np.array([3, 59, 20])
     stored, single = Clips.of_set(made_set), Clips.of_clips([made_set.clip(number) for number in numbers])

@@ -3,7 +3,7 @@ import pytest
 
 from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.clip import Clip
-from action_indrnn.data_prep.normalize import VIEWS, normalize
+from action_indrnn.data_prep.normalize import VIEWS, View, normalize
 
 from .conftest import person
 
@@ -35,14 +35,26 @@ def test_motion_and_distances_stay() -> None:
     np.testing.assert_allclose(clip.joints[1, 1] - clip.joints[0, 1], [[0.9, -0.2, -1.0]] * 25, atol=1e-6)
 
 
+def test_the_whole_clip_decides_where_it_faces() -> None:
+    joints = np.float32([[person(), person(), person()]])
+    joints[0, 2, [4, 8]] += [[0, 0, -0.3], [0, 0, 0.3]]  # turns in the last frame
+    clip = Clip("a", joints, np.ones((1, 3), bool))
+    left, right = np.array(NTU25.across).T
+    turned = normalize(clip, NTU25, "whole-clip").joints[0]
+    depths = (turned[:, right] - turned[:, left]).mean(axis=1)[:, 2]
+    assert depths.mean() == pytest.approx(0, abs=1e-6)
+    assert depths[0] < -0.02 < 0.02 < depths[2]
+
+
+@pytest.mark.parametrize("view", ["first-frame", "whole-clip"])
 @pytest.mark.parametrize("degrees", [-90, -45, 10, 45, 120])
-def test_first_frame_view_undoes_a_turn_of_the_camera(degrees: float) -> None:
+def test_a_view_undoes_a_turn_of_the_camera(degrees: float, view: View) -> None:
     angle = np.deg2rad(degrees)
     turn = np.float32([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
     clip = two_people()
     turned = Clip("a", clip.joints @ turn.T, clip.present)
-    straight = normalize(clip, NTU25, "first-frame")
-    np.testing.assert_allclose(normalize(turned, NTU25, "first-frame").joints, straight.joints, atol=1e-5)
+    straight = normalize(clip, NTU25, view)
+    np.testing.assert_allclose(normalize(turned, NTU25, view).joints, straight.joints, atol=1e-5)
     assert np.abs(normalize(turned, NTU25).joints - normalize(clip, NTU25).joints).max() > 0.05
     left, right = straight.joints[0, 1, 4], straight.joints[0, 1, 8]
     assert left[0] < right[0]  # facing the camera

@@ -16,6 +16,7 @@ SMALL = {
     "dense": config.Dense(growth_rate=4, blocks=(2, 1), time_difference=True),
     "plain-mean": config.Plain(units=24, layers=2, pooling="both"),
     "residual-difference": config.Residual(units=24, blocks=1, time_difference=True),
+    "plain-input-norm": config.Plain(units=24, layers=2, input_norm=True),
     "lstm": config.LSTM(units=24, layers=2, pooling="mean"),
     "convolutional": config.Convolutional(channels=(4, 8)),
 }
@@ -31,7 +32,7 @@ def network(settings: config.Model) -> models.Classifier:
         elif name.endswith("running_mean"):
             value.normal_(0, 0.3)
     for name, parameter in model.named_parameters():
-        if ".norm." in name:
+        if "norm." in name:
             torch.nn.init.uniform_(parameter, 0.5, 1.5)
     return model.eval()
 
@@ -58,7 +59,7 @@ def test_chained_steps_give_the_logits_of_the_whole_clip(
     torch.testing.assert_close(
         state, torch.cat(after, dim=1), rtol=1e-4, atol=1e-4 * float(state.abs().max())
     )
-    whole = ("dense", "convolutional", "plain-mean", "residual-difference", "lstm")
+    whole = ("dense", "convolutional", "plain-mean", "residual-difference", "plain-input-norm", "lstm")
     assert isinstance(stepped, step.FusedStep) == (name not in whole)
     fused = library and name not in (*whole, "plain-before")  # which has tanh
     assert stepped.fast == fused

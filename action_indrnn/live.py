@@ -1,0 +1,231 @@
+"""Live streams of a server: many producers of frames, stepped together on one thread, and who watches them.
+
+What comes in and goes out is told in `frame_lines`. Watchers get
+    {"opened": {"stream": 1, "name": "camera"}}, {"closed": {"stream": 1, "name": "camera", "reason": "..."}}
+    {"stream": 1, "bodies": [{"id": 7, "joints": [...]}], "answer": {...}}   after every frame
+"""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from action_indrnn import frame_lines
+from action_indrnn.frame_lines import LINE_LIMIT, LineError
+from action_indrnn.people import Bodies
+from action_indrnn.streaming import Stream, feed_all
+
+NAME_LIMIT = 60  # characters
+WATCHER_QUEUE = 32  # messages, about a second of one stream; a watcher too slow for them loses the oldest
+_DECIMALS = 4  # of metres
+
+
+class LimitError(ValueError):
+    """There is no place left; the message says for what."""
+
+
+@dataclass(eq=False)
+class Producer:
+    """Somebody who sends frames.
+
+    Attributes:
+        number: its own, from 1.
+        name: what it calls itself.
+        stream: its state.
+        top: actions that its answers name.
+        line: number of the last line.
+    """
+
+    number: int
+    name: str
+    stream: Stream
+    top: int
+    line: int = 0
+
+
+@dataclass(eq=False)
+class Watcher:
+    """Somebody who looks on.
+
+    Attributes:
+        waiting: what is to be sent.
+        lost: messages that were dropped because it was too slow.
+    """
+
+    waiting: deque[str] = field(default_factory=deque)
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    lost: int = 0
+
+    def put(self, text: str) -> None:
+        """Have a message sent."""
+        if len(self.waiting) == WATCHER_QUEUE:
+            self.waiting.popleft()
+            self.lost += 1
+        self.waiting.append(text)
+        self.ready.set()
+
+    async def next(self) -> str:
+        """The next message."""
+        while not self.waiting:
+            self.ready.clear()
+            await self.ready.wait()
+        return self.waiting.popleft()
+
+
+@dataclass
+class _Job:
+    producer: Producer
+    line: str | bytes
+    done: Future[tuple[str, str | None]] = field(default_factory=Future)
+
+
+class Live:
+    """All producers and watchers.
+
+    One thread does the work, so the event loop goes on meanwhile; frames that arrive while it works are
+    stepped together in its next turn.
+
+    Args:
+        fresh: makes a stream.
+        producers: most at once.
+        watchers: most at once.
+    """
+
+    def __init__(self, fresh: Callable[[], Stream], producers: int, watchers: int) -> None:
+        self.fresh = fresh
+        self.limits = producers, watchers
+        self.producers: dict[int, Producer] = {}
+        self.watchers: set[Watcher] = set()
+        self._last = 0
+        self._jobs: deque[_Job] = deque()
+        self._thread = ThreadPoolExecutor(1, "live")
+
+    def shut(self) -> None:
+        """End the thread."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def open(self, name: str, top: int) -> Producer:
+        """A new producer.
+
+        Raises:
+            LimitError: there are too many.
+            ValueError: the network needs the whole clip.
+        """
+        if len(self.producers) >= self.limits[0]:
+            raise LimitError(f"expected at most {self.limits[0]} streams at once, found more; try later")
+        stream = self.fresh()
+        self._last += 1
+        producer = Producer(self._last, name[:NAME_LIMIT] or f"stream {self._last}", stream, top)
+        self.producers[producer.number] = producer
+        self._tell({"opened": _named(producer)})
+        return producer
+
+    def close(self, producer: Producer, reason: str) -> None:
+        """Forget a producer."""
+        del self.producers[producer.number]
+        self._tell({"closed": {**_named(producer), "reason": reason}})
+
+    def watch(self) -> Watcher:
+        """A new watcher, who is first told which streams there are.
+
+        Raises:
+            LimitError: there are too many.
+        """
+        if len(self.watchers) >= self.limits[1]:
+            raise LimitError(f"expected at most {self.limits[1]} watchers at once, found more; try later")
+        watcher = Watcher()
+        watcher.put(json.dumps({"streams": [_named(one) for one in self.producers.values()]}))
+        self.watchers.add(watcher)
+        return watcher
+
+    def leave(self, watcher: Watcher) -> None:
+        """Forget a watcher."""
+        self.watchers.discard(watcher)
+
+    async def answer(self, producer: Producer, line: str | bytes) -> str:
+        """The answer to a line, as JSON; watchers get it too. One line of a producer at a time."""
+        job = _Job(producer, line)
+        self._jobs.append(job)
+        self._thread.submit(self._work)
+        text, seen = await asyncio.wrap_future(job.done)
+        if seen is not None:
+            for watcher in self.watchers:
+                watcher.put(seen)
+        return text
+
+    def _tell(self, table: dict[str, Any]) -> None:
+        for watcher in self.watchers:
+            watcher.put(json.dumps(table))
+
+    def _work(self) -> None:
+        """Answer all that waits; runs on the thread."""
+        jobs = []
+        while self._jobs:
+            jobs.append(self._jobs.popleft())
+        try:
+            for job, found in zip(jobs, self._step(jobs), strict=True):
+                job.done.set_result(found)
+        except BaseException as error:  # whoever waits must hear of it
+            for job in jobs:
+                if not job.done.done():
+                    job.done.set_exception(error)
+            raise
+
+    def _step(self, jobs: list[_Job]) -> list[tuple[str, str | None]]:
+        """The answer to each line, and what watchers get, where it was a frame and somebody watches."""
+        frames: list[tuple[Stream, Bodies, float | None]] = []
+        tables: list[dict[str, Any] | None] = []  # of lines that are no frames
+        for job in jobs:
+            job.producer.line += 1
+            try:
+                frames.append(_frame(job.producer.stream, job.line))
+                tables.append(None)
+            except LineError as error:
+                tables.append({"field": error.field, "error": str(error)})
+        answers = iter(zip(frames, feed_all(frames), strict=True) if frames else ())
+        found: list[tuple[str, str | None]] = []
+        for job, table in zip(jobs, tables, strict=True):
+            line, classes = {"line": job.producer.line}, job.producer.stream.card.classes
+            if table is not None:
+                found.append((json.dumps({**line, **table}), None))
+                continue
+            (_, bodies, _), answer = next(answers)
+            own = {**line, **frame_lines.as_table(answer, classes, job.producer.top)}
+            seen = None
+            if self.watchers:
+                whole = {**line, **frame_lines.as_table(answer, classes, len(classes))}
+                told = {"stream": job.producer.number, "bodies": _rounded(bodies), "answer": whole}
+                seen = json.dumps(told)
+            found.append((json.dumps(own), seen))
+        return found
+
+
+def _frame(stream: Stream, line: str | bytes) -> tuple[Stream, Bodies, float | None]:
+    """What a stream is fed with.
+
+    Raises:
+        LineError: the line is no frame.
+    """
+    if len(line) > LINE_LIMIT:
+        raise LineError("", f"expected a line of at most {LINE_LIMIT} bytes, found a longer one")
+    text = line if isinstance(line, bytes) else line.encode("utf-8", "surrogatepass")
+    bodies, stamp = frame_lines.parse(text, len(stream.layout.joints))
+    try:
+        stream.check(bodies, stamp)
+    except ValueError as error:
+        raise LineError("time" if str(error).startswith("time") else "bodies", str(error)) from None
+    return stream, bodies, stamp
+
+
+def _rounded(bodies: Bodies) -> list[dict[str, Any]]:
+    return [
+        {"id": body, "joints": [round(value, _DECIMALS) for value in joints.ravel().tolist()]}
+        for body, joints in bodies.items()
+    ]
+
+
+def _named(producer: Producer) -> dict[str, Any]:
+    return {"stream": producer.number, "name": producer.name}

@@ -1,0 +1,307 @@
+"""The page to watch a model at work: its files, what it asks for, and the live streams behind it."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, cast
+
+import uvicorn
+from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
+from fastapi.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+
+from action_indrnn import clip_page, frame_lines
+from action_indrnn.checkpoint import Card
+from action_indrnn.data_prep import clip_file
+from action_indrnn.data_prep.layout import Layout
+from action_indrnn.guard import App, Guard
+from action_indrnn.live import LimitError, Live
+from action_indrnn.recognizer import Recognizer
+from action_indrnn.streaming import Stream
+
+FILES = {
+    "page.html": "text/html",
+    "page.css": "text/css",
+    "page.svg": "image/svg+xml",
+    "page.js": "text/javascript",
+    "page_scene.js": "text/javascript",
+    "page_chart.js": "text/javascript",
+    "page_live.js": "text/javascript",
+}
+CONNECTIONS = 256  # sockets at once, of any kind; one more is closed
+HEAD_SECONDS = 10.0  # until a request's head is there
+BODY_SECONDS = 60.0  # until an upload is there
+SEND_SECONDS = 10.0  # that a message may wait for a peer that does not read
+CLOSE_SECONDS = 1.0  # that a closed websocket waits for its peer to agree
+PARTS = 1024  # of a message; empty ones would not count towards its size
+UPLOADS = 4  # at once; their bytes are in memory
+TRY_LATER, TOO_LONG_QUIET = 1013, 1001  # websocket close codes
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a server takes at most.
+
+    Attributes:
+        streams: live streams at once.
+        watchers: pages that watch live streams at once.
+        idle: seconds without a frame after which a live stream is closed.
+        upload: bytes of a clip file.
+    """
+
+    streams: int = 32
+    watchers: int = 16
+    idle: float = 60.0
+    upload: int = 16 * 2**20
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("streams", "watchers", "idle", "upload"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: expected a number above 0, found {getattr(self, name)}")
+
+
+def application(
+    recognizer: Recognizer,
+    fresh: Callable[[], Stream],
+    limits: Limits,
+    *,
+    recorded: Layout | None = None,
+    rate: float = 30.0,
+    host: str = "127.0.0.1",
+) -> App:
+    """The application.
+
+    Args:
+        recognizer: of the model.
+        fresh: makes a stream; raises ValueError where the network needs the whole clip.
+        limits: what is taken at most.
+        recorded: joint layout of clip files, where it is not the model's.
+        rate: frames a second of clip files.
+        host: a name that requests may call the server by, beside numbers and localhost.
+    """
+    live = Live(fresh, limits.streams, limits.watchers)
+    uploads = asyncio.Semaphore(UPLOADS)
+    worker = ThreadPoolExecutor(1, "clips")
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        live.shut()
+        worker.shutdown(wait=True, cancel_futures=True)
+
+    app = FastAPI(openapi_url=None, lifespan=lifespan)
+    folder = resources.files("action_indrnn")
+    files = {name: folder.joinpath(name).read_bytes() for name in FILES}
+    described = describe(recognizer.card, recognizer.model.causal, rate, limits)
+
+    @app.get("/")
+    @app.get("/{name}")
+    async def page(name: str = "page.html") -> Response:
+        if name not in files:
+            return _problem(404, f"{name[:100]}: expected one of {', '.join(files)}")
+        return Response(files[name], media_type=FILES[name])
+
+    @app.get("/api/model")
+    async def model() -> Response:
+        return JSONResponse(described)
+
+    @app.post("/api/clip")
+    async def clip(request: Request, name: str) -> Response:
+        if uploads.locked():
+            return _problem(503, f"expected at most {UPLOADS} uploads at once, found more; try later")
+        async with uploads:
+            try:
+                content = await asyncio.wait_for(_body(request, name, limits.upload), BODY_SECONDS)
+                source = clip_page.upload(name, content)
+                work = asyncio.get_running_loop().run_in_executor(
+                    worker, _as_json, recognizer, source, recorded, rate
+                )
+                return Response(await work, media_type="application/json")
+            except TimeoutError:
+                return _problem(408, f"{name[:100]}: expected the file within {BODY_SECONDS:g} seconds")
+            except ClientDisconnect:
+                return _problem(400, f"{name[:100]}: expected the whole file, found a part")
+            except ValueError as error:
+                return _problem(413 if isinstance(error, LimitError) else 422, str(error))
+
+    @app.websocket("/live")
+    async def produce(socket: WebSocket, name: str = "", top: int = 3) -> None:
+        await socket.accept()
+        try:
+            producer = live.open(name, max(1, top))
+        except ValueError as error:
+            await _end(socket, TRY_LATER, {"field": "", "error": str(error)})
+            return
+        reason = "the producer has gone"
+        try:
+            while True:
+                message = await asyncio.wait_for(socket.receive(), limits.idle)
+                if message["type"] == "websocket.disconnect":
+                    return
+                line = message.get("text") or message.get("bytes") or ""
+                text = await live.answer(producer, line)
+                await asyncio.wait_for(socket.send_text(text), SEND_SECONDS)
+        except TimeoutError:
+            reason = f"no frame for {limits.idle:g} seconds, or answers not read"
+            await _end(socket, TOO_LONG_QUIET, {"field": "", "error": reason})
+        except WebSocketDisconnect:
+            return
+        finally:
+            live.close(producer, reason)
+
+    @app.websocket("/watch")
+    async def watch(socket: WebSocket) -> None:
+        await socket.accept()
+        try:
+            watcher = live.watch()
+        except LimitError as error:
+            await _end(socket, TRY_LATER, {"error": str(error)})
+            return
+
+        async def send() -> None:
+            while True:
+                await asyncio.wait_for(socket.send_text(await watcher.next()), SEND_SECONDS)
+
+        async def gone() -> None:
+            while (await socket.receive())["type"] != "websocket.disconnect":
+                pass
+
+        tasks = [asyncio.create_task(send()), asyncio.create_task(gone())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            live.leave(watcher)
+            for task in tasks:
+                task.cancel()
+            for found in await asyncio.gather(*tasks, return_exceptions=True):
+                if not isinstance(found, asyncio.CancelledError | TimeoutError | WebSocketDisconnect | None):
+                    raise found
+
+    return Guard(cast(App, app), host)
+
+
+def describe(card: Card, causal: bool, rate: float, limits: Limits) -> dict[str, Any]:
+    """What the page has to know of a model, as JSON's types."""
+    layout = card.layout()
+    sides = ["middle"] * len(layout.joints)
+    for left, right in layout.pairs:
+        sides[left], sides[right] = "left", "right"
+    return {
+        "classes": list(card.classes),
+        "model": card.config.model.kind,
+        "dataset": card.dataset,
+        "protocol": card.protocol,
+        "causal": causal,
+        "layout": {
+            "name": layout.name,
+            "joints": list(layout.joints),
+            "bones": [list(bone) for bone in layout.bones],
+            "sides": sides,
+            "centre": layout.centre,
+        },
+        "rate": rate,
+        "files": list(clip_file.SUFFIXES),
+        "upload": limits.upload,
+        "line": frame_lines.LINE_LIMIT,
+    }
+
+
+def _as_json(recognizer: Recognizer, source: clip_page.Upload, recorded: Layout | None, rate: float) -> bytes:
+    return json.dumps(clip_page.table(recognizer, source, recorded, rate), allow_nan=False).encode()
+
+
+async def _body(request: Request, name: str, limit: int) -> bytes:
+    """The bytes of an upload.
+
+    Raises:
+        LimitError: too many.
+    """
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise LimitError(f"{name[:100]}: expected at most {limit:,} bytes, found more")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _problem(status: int, message: str) -> Response:
+    return JSONResponse({"error": message}, status)
+
+
+async def _end(socket: WebSocket, code: int, table: dict[str, Any]) -> None:
+    """Send a last word to a peer who may have gone, and close."""
+    try:
+        await asyncio.wait_for(socket.send_text(json.dumps(table)), SEND_SECONDS)
+        await asyncio.wait_for(socket.close(code, str(table["error"])[:100]), SEND_SECONDS)
+    except (TimeoutError, WebSocketDisconnect):
+        return
+
+
+class _Connection(H11Protocol):
+    """One socket: closed where there are too many, or where no request comes."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS:
+            transport.abort()
+            return
+        self.loop.call_later(HEAD_SECONDS, self._check)
+
+    def _check(self) -> None:
+        if self in self.connections and cast(object, self.cycle) is None:
+            self.transport.abort()
+
+
+class _Socket(WebSocketsSansIOProtocol):
+    """A websocket: closed for good soon after it was closed, and where a message has too many parts."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.close_timeout = CLOSE_SECONDS
+
+    def handle_cont(self, event: Frame) -> None:
+        super().handle_cont(event)
+        if len(self.frames) > PARTS:
+            self.transport.abort()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 takes a free one.
+
+    Raises:
+        ValueError: the address is taken, or none of this machine.
+    """
+    try:
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=CONNECTIONS
+        )
+    except OSError as error:
+        raise ValueError(f"{host}:{port}: cannot listen there: {error.strerror or error}") from error
+
+
+def server(app: App) -> uvicorn.Server:
+    """The server of an application; `run(sockets=[listen(...)])` serves."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            cast(Any, app),
+            http=_Connection,
+            ws=_Socket,
+            ws_max_size=frame_lines.LINE_LIMIT,
+            ws_per_message_deflate=False,
+            lifespan="on",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=2,
+        )
+    )

@@ -1,0 +1,326 @@
+import json
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from action_indrnn import server
+from action_indrnn.data_prep import skeleton_file
+from action_indrnn.frame_lines import LINE_LIMIT, replay
+from action_indrnn.recognizer import Recognizer
+from action_indrnn.server import Limits
+
+from .conftest import person, skeleton_text
+from .serving import SECONDS, application, ask, hear, join, line, running, tell
+from .test_streaming import FRAMES, STRIDE, recognizer, walk
+
+
+@pytest.fixture(scope="module")
+def network() -> Recognizer:
+    return recognizer()
+
+
+@pytest.fixture(scope="module")
+def port(network: Recognizer) -> Iterator[int]:
+    with running(application(network, streams=4, watchers=2, idle=1.0, upload=200_000)) as number:
+        yield number
+
+
+@pytest.fixture
+def other(port: int) -> Iterator[None]:
+    """A stream beside the test, which must go on from before it to after it."""
+    with join(port, "/live?name=other") as socket:
+        assert tell(socket, line())["frame"] == 0
+        yield
+        assert tell(socket, line())["frame"] == 1
+
+
+def test_the_page_and_its_files_are_all_there(port: int) -> None:
+    for name in ("", *server.FILES):
+        answer, content = ask(port, f"/{name}")
+        assert answer.status == 200
+        assert answer.headers["content-type"].startswith(server.FILES[name or "page.html"])
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        for foreign in (b"http://", b"https://", b"//cdn", b"@import", b"url("):
+            assert foreign not in content.replace(b'xmlns="http://www.w3.org/2000/svg"', b""), (
+                f"{name}: {foreign!r}"
+            )
+    assert ask(port, "/page.py")[0].status == 404
+    assert ask(port, "/..%2fserver.py")[0].status == 404
+    assert ask(port, "/docs")[0].status == 404
+
+
+def test_the_page_is_told_what_the_model_is(network: Recognizer, port: int) -> None:
+    found = json.loads(ask(port, "/api/model")[1])
+    assert found["classes"] == list(network.card.classes)
+    assert found["layout"]["bones"] == [list(bone) for bone in network.card.layout().bones]
+    assert found["layout"]["sides"][4] == "left"
+    assert found["causal"]
+
+
+def test_classify_stream_and_websocket_say_the_same(network: Recognizer, port: int, tmp_path: Path) -> None:
+    # every pose is held as long as a segment, so all ways of choosing frames choose the same poses
+    poses = np.repeat(walk(FRAMES), STRIDE, axis=0)
+    file = tmp_path / "clip.skeleton"
+    file.write_bytes(skeleton_text([[(5, pose)] for pose in poses]))
+    verdict = network.classify(file)
+    expected = dict(zip(verdict.classes, verdict.probabilities, strict=True))
+
+    lines: list[dict] = []
+    count = len(verdict.classes)
+    replay(
+        skeleton_file.read(file),
+        lambda text: lines.append(json.loads(text)),
+        network.stream(),
+        count,
+        speed=0,
+    )
+    page = json.loads(ask(port, "/api/clip?name=clip.skeleton", file.read_bytes())[1])
+    with join(port, f"/live?top={count}") as socket:
+        live = [tell(socket, line({5: pose}, time=t / 30)) for t, pose in enumerate(poses.astype(np.float32))]
+
+    for last in (lines[-1], live[-1]):
+        found = {one["action"]: one["probability"] for one in last["people"][0]["top"]}
+        assert found == pytest.approx(expected, abs=2e-6)
+    assert page["verdict"] == list(verdict.probabilities)
+    assert page["curve"][-1] == pytest.approx(list(verdict.probabilities), abs=2e-6)
+    for one, two in zip(lines, live, strict=True):  # and after every frame
+        for ours, theirs in zip(one["people"][0]["top"], two["people"][0]["top"], strict=True):
+            assert ours["probability"] == pytest.approx(theirs["probability"], abs=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "status", "message"),
+    [
+        ("a.skeleton", b"2\n0\n", 422, "a.skeleton:2: expected"),
+        ("a.txt", b"", 422, "a.txt: expected a clip file"),
+        ("a.npy", b"0" * 300_000, 413, "a.npy: expected at most 200,000 bytes"),
+        ("a.json", b"[" * 150_000, 422, "a.json"),
+    ],
+)
+def test_a_bad_file_is_told_by_name_and_line(
+    port: int, other: None, name: str, content: bytes, status: int, message: str
+) -> None:
+    answer, text = ask(port, f"/api/clip?name={name}", content)
+    assert answer.status == status
+    assert json.loads(text)["error"].startswith(message)
+
+
+def test_an_upload_without_a_length_is_cut_off_too(port: int, other: None) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as raw:
+        raw.sendall(
+            b"POST /api/clip?name=a.npy HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        with suppress(ConnectionError):
+            for _ in range(1000):
+                raw.sendall(b"2000\r\n" + b"0" * 0x2000 + b"\r\n")
+            raise AssertionError("took 8 MB of 0.2")
+
+
+def test_a_client_that_stops_in_an_upload_leaves_no_trace(port: int, other: None, monkeypatch) -> None:
+    for _ in range(server.UPLOADS + 1):
+        with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as raw:
+            raw.sendall(
+                b"POST /api/clip?name=a.npy HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\n1"
+            )
+    until = time.monotonic() + SECONDS
+    while ask(port, "/api/clip?name=a.txt", b"")[0].status == 503:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_more_uploads_than_places_are_told_to_come_later(port: int, other: None) -> None:
+    with ExitStack() as all_of_them:
+        for _ in range(server.UPLOADS):
+            raw = all_of_them.enter_context(socket.create_connection(("127.0.0.1", port), timeout=SECONDS))
+            raw.sendall(
+                b"POST /api/clip?name=a.npy HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\n1"
+            )
+        until = time.monotonic() + SECONDS
+        while ask(port, "/api/clip?name=a.txt", b"")[0].status != 503:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+
+def test_foreign_pages_are_refused(port: int, other: None) -> None:
+    assert ask(port, "/", Host="evil.example")[0].status == 403
+    assert ask(port, "/api/clip?name=a.npy", b"", Origin="http://evil.example")[0].status == 403
+    for path in ("/live", "/watch"):
+        with pytest.raises(InvalidStatus) as error, join(port, path, origin="http://evil.example"):
+            pass
+        assert error.value.response.status_code == 403
+        with join(port, path, origin=f"http://127.0.0.1:{port}"):
+            pass
+
+
+TEN_THOUSAND = line({1: np.repeat(person(), 400, axis=0)})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field", "message"),
+    [
+        (line({1: person() * np.nan}), "bodies", "body 1: joints: expected metres"),
+        (TEN_THOUSAND[:LINE_LIMIT], "bodies[0].joints", "expected 25 joints, found a list of 10000"),
+        ('{"bodies": [', "", "expected JSON"),
+        ("", "", "expected JSON"),
+        ("\ud800".encode("utf-8", "surrogatepass"), "", "expected JSON"),
+        (b"\xff", "", "expected JSON"),
+    ],
+)
+def test_a_bad_frame_is_answered_and_the_stream_goes_on(
+    port: int, other: None, wrong: str | bytes, field: str, message: str
+) -> None:
+    with join(port) as socket:
+        tell(socket, line())
+        socket.send(wrong)
+        found = hear(socket)
+        assert (found["line"], found["field"]) == (2, field)
+        assert found["error"].startswith(message)
+        assert tell(socket, line())["frame"] == 1
+
+
+def head(size: int, opcode: int = 1, last: bool = True) -> bytes:
+    """The head of a websocket frame from a client, whose mask is 0."""
+    return struct.pack(">BBQ", opcode | 0x80 * last, 0xFF, size) + bytes(4)
+
+
+def test_a_line_of_a_gigabyte_is_closed_at_its_head(port: int, other: None) -> None:
+    with join(port) as socket:
+        socket.socket.sendall(head(2**30) + b" " * 1000)
+        with pytest.raises(ConnectionClosed) as error:
+            socket.recv(SECONDS)
+        assert error.value.rcvd is not None
+        assert error.value.rcvd.code == 1009
+
+
+def test_a_line_of_a_gigabyte_in_small_parts_is_closed_at_its_limit(port: int, other: None) -> None:
+    sent = 0
+    part = 65_536
+    with join(port) as one, suppress(OSError):
+        for number in range(2**30 // part):
+            one.socket.sendall(head(part, opcode=0 if number else 1, last=False) + b" " * part)
+            sent += part
+    assert sent < 16 * LINE_LIMIT  # what lay in the sockets' buffers, and no gigabyte
+
+
+def test_a_line_in_endless_empty_parts_is_closed(port: int, other: None) -> None:
+    with join(port) as one, suppress(OSError):
+        for number in range(100_000):
+            one.socket.sendall(head(0, opcode=0 if number else 1, last=False))
+        raise AssertionError("took 100,000 parts")
+
+
+def test_half_a_frame_ends_with_the_idle_time(port: int) -> None:
+    with join(port) as half, join(port) as other:
+        half.socket.sendall(head(1000) + b'{"bodies"')
+        for frame in range(5):
+            time.sleep(0.25)
+            assert tell(other, line())["frame"] == frame
+        assert hear(half)["error"] == "no frame for 1 seconds, or answers not read"
+        with pytest.raises(ConnectionClosed) as error:
+            half.recv(SECONDS)
+        assert error.value.rcvd is not None
+        assert error.value.rcvd.code == server.TOO_LONG_QUIET
+
+
+def test_a_killed_client_gives_its_place_back(port: int, other: None) -> None:
+    for _ in range(12):  # of 4 places
+        until = time.monotonic() + SECONDS
+        taken = False
+        while not taken:
+            assert time.monotonic() < until
+            with join(port) as killed:
+                taken = "frame" in tell(killed, line())
+                killed.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                killed.socket.sendall(head(1000) + b"{")
+                killed.socket.close()
+
+
+def test_one_stream_and_one_watcher_too_many_hear_why(port: int, other: None) -> None:
+    with ExitStack() as all_of_them:
+        for path, count in (("/live", 3), ("/watch", 2)):
+            for _ in range(count):
+                all_of_them.enter_context(join(port, path))
+            with join(port, path) as late:
+                assert "at once, found more" in hear(late)["error"]
+                with pytest.raises(ConnectionClosed) as error:
+                    late.recv(SECONDS)
+                assert error.value.rcvd is not None
+                assert error.value.rcvd.code == server.TRY_LATER
+
+
+def test_many_sockets_that_say_nothing_are_closed(
+    network: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "CONNECTIONS", 40)
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.5)
+    with running(application(network)) as port, join(port) as one, ExitStack() as crowd:
+        tell(one, line())
+        raw = [
+            crowd.enter_context(socket.create_connection(("127.0.0.1", port), timeout=SECONDS))
+            for _ in range(300)
+        ]
+        raw[0].sendall(b"GET / HT")
+        assert tell(one, line())["frame"] == 1
+        for each in raw:
+            with suppress(ConnectionError):
+                assert each.recv(1) == b""
+        assert ask(port, "/")[0].status == 200
+        assert tell(one, line())["frame"] == 2
+
+
+def test_a_watcher_sees_what_a_producer_sends(port: int, other: None) -> None:
+    with join(port, "/watch") as watcher, join(port, "/live?name=camera") as producer:
+        assert [one["name"] for one in hear(watcher)["streams"]] == ["other"]
+        opened = hear(watcher)["opened"]
+        assert opened["name"] == "camera"
+        own = tell(producer, line({3: person()}, time=1.5))
+        seen = hear(watcher)
+        assert seen["stream"] == opened["stream"]
+        assert seen["bodies"][0]["id"] == 3
+        assert seen["answer"]["people"][0]["top"][:3] == own["people"][0]["top"]
+        producer.close()
+        assert hear(watcher)["closed"]["reason"] == "the producer has gone"
+
+
+def test_a_long_clip_does_not_hold_up_a_stream(port: int, network: Recognizer, monkeypatch) -> None:
+    started = []
+
+    def slow(*_: object) -> bytes:
+        started.append(time.monotonic())
+        time.sleep(0.7)
+        return b"{}"
+
+    monkeypatch.setattr(server, "_as_json", slow)
+    with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as raw, join(port) as stream:
+        raw.sendall(b"POST /api/clip?name=a.npy HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\n\r\n1")
+        while not started:
+            time.sleep(0.005)
+        for frame in range(3):
+            assert tell(stream, line())["frame"] == frame
+        assert time.monotonic() - started[0] < 0.7
+
+
+def test_a_network_that_needs_the_whole_clip_streams_nothing() -> None:
+    with running(application(recognizer(bidirectional=True))) as port, join(port) as late:
+        assert "walks forwards only" in hear(late)["error"]
+        clip = skeleton_text([[(1, person())]] * 9)
+        assert json.loads(ask(port, "/api/clip?name=a.skeleton", clip)[1])["curve"] is None
+
+
+def test_limits_and_addresses_are_checked() -> None:
+    with pytest.raises(ValueError, match="idle: expected a number above 0, found 0"):
+        Limits(idle=0)
+    with (
+        server.listen("127.0.0.1", 0) as place,
+        pytest.raises(ValueError, match="cannot listen there: Address"),
+    ):
+        server.listen("127.0.0.1", place.getsockname()[1])
+    with pytest.raises(ValueError, match=r"256\.1\.1\.1:0: cannot listen there"):
+        server.listen("256.1.1.1", 0)
