@@ -26,6 +26,7 @@ FLAT = {  # joint sets of pose estimators that give no depth
     "halpe26": "Halpe's 26 key points",
 }
 NO_DEPTH = "2D key points have no depth, and none is made up here: lift them to 3D first"
+_LARGEST = 1_000_000  # bytes of a layout file
 _KEYS = {"name", "joints", "bones", "pairs", "across", "centre", "unit", "up", "mirrored", "to"}
 SLACK = 1e-6  # of shares that were rounded when they were written
 Weights = tuple[tuple[int, float], ...]  # (joint, share of it)
@@ -243,6 +244,8 @@ def read(path: Path) -> tuple[Layout, str]:
         ValueError: damaged.
         OSError: cannot be read.
     """
+    if path.stat().st_size > _LARGEST:
+        raise ValueError(f"{path}: expected at most {_LARGEST} bytes, found {path.stat().st_size}")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # of tomllib and of decoding

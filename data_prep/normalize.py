@@ -28,10 +28,9 @@ def normalize(clip: Clip, layout: Layout, view: View = "camera") -> Clip:
     if view == "raw":
         return clip
     poses = clip.joints[0, clip.present[0]]
+    origin, turn = placement(poses[0], layout, "camera" if view == "whole-clip" else view)
     if view == "whole-clip":
-        origin, turn = poses[0, layout.centre].copy(), _turn(poses, layout)
-    else:
-        origin, turn = placement(poses[0], layout, view)
+        turn = _turn(poses, layout)
     joints = clip.joints - origin
     if turn is not None:
         joints = joints @ turn.T
