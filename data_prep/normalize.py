@@ -28,9 +28,8 @@ def normalize(clip: Clip, layout: Layout, view: View = "camera") -> Clip:
     if view == "raw":
         return clip
     poses = clip.joints[0, clip.present[0]]
-    whole = view == "whole-clip"
-    origin, turn = placement(poses[0], layout, "camera" if whole else view)
-    if whole:
+    origin, turn = placement(poses[0], layout, "camera" if view == "whole-clip" else view)
+    if view == "whole-clip":
         turn = _turn(poses, layout)
     joints = clip.joints - origin
     if turn is not None:
