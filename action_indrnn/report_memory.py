@@ -11,7 +11,7 @@ from action_indrnn.data_prep import layout
 from action_indrnn.exam import Exam
 from action_indrnn.markup import Markup, element, join, table
 from action_indrnn.memory import layer_memory, lengths
-from action_indrnn.report_accuracy import percent
+from action_indrnn.report_accuracy import MOST_CLIPS, percent
 from action_indrnn.run_record import Record
 from action_indrnn.units import Reading, Response
 
@@ -95,7 +95,7 @@ def deciding(record: Record, exam: Exam | None) -> Markup:
             "p", "Read off clips of the prepared set, which was not found; --set names it.", class_="note"
         )
     frames = record.card.config.data.frames
-    reading = units.read(model, exam.clips, exam.split.test, exam.labels, frames)
+    reading = units.read(model, exam.clips, exam.some(MOST_CLIPS), exam.labels, frames)
     u = units.recurrent_weights(model)
     told = (
         "The classifier is linear: a class's logit is a sum over the units of the last layer. A unit's "
