@@ -453,8 +453,8 @@ const ALWAYS = {
 };
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || find("keys").open) return;
-  if (event.target.matches("select, input[type=range]") && event.key !== " ") return;
-  if (event.target.matches("button, a, select, input[type=checkbox]") && [" ", "Enter"].includes(event.key)) return;
+  if (event.target.matches("select")) return;
+  if (event.target.matches("button, a, input[type=checkbox]") && [" ", "Enter"].includes(event.key)) return;
   const act = ALWAYS[event.key] || (clip && !live && KEYS[event.key]);
   if (!act) return;
   event.preventDefault();

@@ -135,6 +135,11 @@ def test_the_keyboard_does_everything(tab: Tab, clips: list[Path]) -> None:
     assert tab.value(FRAME) == 0
     tab.key("ArrowRight")
     assert tab.value(FRAME) == 1
+    tab.value("document.getElementById('speed').focus()")
+    tab.key("ArrowRight")  # and the list's
+    tab.key(" ")
+    tab.key("Home")
+    assert tab.value(FRAME) == 1
     assert "frame 2 of" in tab.value("document.getElementById('place').getAttribute('aria-valuetext')")
 
 

@@ -255,24 +255,47 @@ def test_one_stream_and_one_watcher_too_many_hear_why(port: int, other: None) ->
                 assert error.value.rcvd.code == server.TRY_LATER
 
 
-def test_many_sockets_that_say_nothing_are_closed(
+def crowd(port: int, size: int, stack: ExitStack) -> list[socket.socket]:
+    """Sockets that say nothing."""
+    opened = (socket.create_connection(("127.0.0.1", port), timeout=SECONDS) for _ in range(size))
+    return [stack.enter_context(one) for one in opened]
+
+
+def test_of_many_sockets_those_beyond_the_limit_are_closed(
     network: Recognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "CONNECTIONS", 40)
-    monkeypatch.setattr(server, "HEAD_SECONDS", 0.5)
-    with running(application(network)) as port, join(port) as one, ExitStack() as crowd:
+    with running(application(network)) as port, join(port) as one:
         tell(one, line())
-        raw = [
-            crowd.enter_context(socket.create_connection(("127.0.0.1", port), timeout=SECONDS))
-            for _ in range(300)
-        ]
+        with ExitStack() as stack:
+            raw = crowd(port, 300, stack)
+            assert tell(one, line())["frame"] == 1
+            for each in raw[-250:]:
+                with suppress(ConnectionError):
+                    assert each.recv(1) == b""
+            raw[0].settimeout(0.05)
+            with pytest.raises(TimeoutError):  # the first ones are there
+                raw[0].recv(1)
+        until = time.monotonic() + SECONDS
+        while True:
+            with suppress(ConnectionError):
+                assert ask(port, "/")[0].status == 200
+                break
+            assert time.monotonic() < until
+        assert tell(one, line())["frame"] == 2
+
+
+def test_sockets_that_send_no_request_are_closed(
+    network: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.3)
+    with running(application(network)) as port, join(port) as one, ExitStack() as stack:
+        raw = crowd(port, 20, stack)
         raw[0].sendall(b"GET / HT")
-        assert tell(one, line())["frame"] == 1
         for each in raw:
             with suppress(ConnectionError):
                 assert each.recv(1) == b""
-        assert ask(port, "/")[0].status == 200
-        assert tell(one, line())["frame"] == 2
+        assert tell(one, line())["frame"] == 0
 
 
 def test_a_watcher_sees_what_a_producer_sends(port: int, other: None) -> None:
