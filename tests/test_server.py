@@ -1,6 +1,9 @@
 import json
+import re
 import socket
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -28,7 +31,7 @@ def network() -> Recognizer:
 
 @pytest.fixture(scope="module")
 def port(network: Recognizer) -> Iterator[int]:
-    with running(application(network, streams=4, watchers=2, idle=1.0, upload=200_000)) as number:
+    with running(application(network, streams=4, watchers=2, idle=30.0, upload=200_000)) as number:
         yield number
 
 
@@ -216,13 +219,13 @@ def test_a_line_in_endless_empty_parts_is_closed(port: int, other: None) -> None
         raise AssertionError("took 100,000 parts")
 
 
-def test_half_a_frame_ends_with_the_idle_time(port: int) -> None:
-    with join(port) as half, join(port) as other:
+def test_half_a_frame_ends_with_the_idle_time(network: Recognizer) -> None:
+    with running(application(network, idle=0.8)) as port, join(port) as half, join(port) as other:
         half.socket.sendall(head(1000) + b'{"bodies"')
-        for frame in range(5):
-            time.sleep(0.25)
+        for frame in range(6):
+            time.sleep(0.15)
             assert tell(other, line())["frame"] == frame
-        assert hear(half)["error"] == "no frame for 1 seconds, or answers not read"
+        assert hear(half)["error"] == "no frame for 0.8 seconds, or answers not read"
         with pytest.raises(ConnectionClosed) as error:
             half.recv(SECONDS)
         assert error.value.rcvd is not None
@@ -347,3 +350,14 @@ def test_limits_and_addresses_are_checked() -> None:
         server.listen("127.0.0.1", place.getsockname()[1])
     with pytest.raises(ValueError, match=r"256\.1\.1\.1:0: cannot listen there"):
         server.listen("256.1.1.1", 0)
+
+
+def test_the_documented_camera_is_answered_and_watched(port: int) -> None:
+    page = Path(__file__).resolve().parent.parent / "docs" / "serve.md"
+    (program,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    with join(port, "/watch") as watcher:
+        command = [sys.executable, "-c", program.replace("127.0.0.1:8000", f"127.0.0.1:{port}")]
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        assert len(found.stdout.splitlines()) == 90
+        assert hear(watcher)["streams"] == []
+        assert hear(watcher)["opened"]["name"] == "camera"
