@@ -18,7 +18,7 @@ from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import normalize
 from action_indrnn.data_prep.sources import Source
 from action_indrnn.dataset import Clips, sample_frames
-from action_indrnn.picture import TRACKED, Film
+from action_indrnn.picture import Film
 from action_indrnn.recognizer import Recognizer
 
 FRAMES_LIMIT = 9_000  # five minutes at 30 frames a second; NTU's longest clip has 300
@@ -103,7 +103,6 @@ def _states(recognizer: Recognizer, clip: Clip, source: Upload) -> list[list[str
         return None
     recording = skeleton_file.parse(source.read(), str(source))
     states = Film.of_clip(clip, clip.name, recording).states
-    states[~clip.present] = TRACKED
     return [["".join(map(str, row)) for row in body] for body in states.tolist()]
 
 

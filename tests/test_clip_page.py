@@ -40,6 +40,11 @@ def test_the_curve_sees_nothing_of_what_comes(network: Recognizer) -> None:
     assert not np.array_equal(one[20:], two[20:])
 
 
+def test_zeros_around_a_short_clip_come_with_its_first_and_its_last_frame() -> None:
+    times = clip_page._times(np.array([[-1, -1, 0, 1, 2, -1], [-1, 1, 2, -1, -1, -1]]), 3)
+    np.testing.assert_array_equal(times, [[0, 0, 0, 1, 2, 2], [0, 1, 2, 2, 2, 2]])
+
+
 def test_a_network_of_varying_passes_has_its_curve() -> None:
     network = recognizer()
     data = network.card.config.data.model_copy(update={"frames": 8, "frames_deviation": 2.0})
