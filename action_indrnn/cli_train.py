@@ -179,6 +179,7 @@ def evaluate(
                 f"{protocol}; train under that protocol, or say --allow-overlap"
             )
         clips = dataset.Clips.of_set(prepared)
+        clips = clips.aligned(card.layout()) if card.config.data.align else clips
         labels, names = prepared.column("label"), prepared.classes
         report = evaluation.measure(network, clips, split.test, labels, names, card.config, "evaluate")
         if not processes.is_first():

@@ -394,7 +394,8 @@ def feed_all(frames: Sequence[tuple[Stream, Bodies, float | None]]) -> list[Fram
             for window, row in windows.due(before, slot, swap):
                 if window not in made:
                     x = np.zeros(stream.card.features, np.float32)
-                    own = windows.features(window, joints, stream.layout, stream.card.view).ravel()
+                    align = stream.card.config.data.align
+                    own = windows.features(window, joints, stream.layout, stream.card.view, align).ravel()
                     x[: own.size] = own
                     made[window] = x
                 rows.append((windows, row))

@@ -106,14 +106,16 @@ class Windows:
                 self.stepped[row] += 1
                 yield window, row
 
-    def features(self, window: int, joints: list[Floats | None], layout: Layout, view: View) -> Floats:
+    def features(
+        self, window: int, joints: list[Floats | None], layout: Layout, view: View, align: bool = False
+    ) -> Floats:
         """(M, V, 3) what a step of a window gets of the joints of its actors, none where one is not seen."""
         if self.swapped[window]:
             joints = joints[::-1]
         if self.origins[window] is None:
             pose = next((pose for pose in joints if pose is not None), None)
             if pose is not None:
-                self.origins[window] = placement(pose, layout, view)
+                self.origins[window] = placement(pose, layout, view, align)
         found = np.zeros((len(joints), len(layout.joints), 3), np.float32)
         place = self.origins[window]
         if place is None:
