@@ -208,6 +208,8 @@ class Data(Section):
         sampling: which frames: one of each of as many "segments", as published, which shows a clip of fewer
             than twice `frames` in part; or the "whole" clip in even steps, with frames made between the
             recorded ones where there are too few.
+        align: whether every clip is turned and scaled until the main actor, when first seen, faces the camera
+            in the size of all; see `data_prep.normalize.alignment`.
         frames_deviation: standard deviation of that number, which is then drawn anew for every batch and, in
             a test, every pass; see `dataset.draw_frames`.
         rotation: largest angle about each axis by which a clip in training is turned at random, degrees.
@@ -224,6 +226,7 @@ class Data(Section):
 
     frames: Count = 20
     sampling: Literal["segments", "whole"] = "segments"
+    align: bool = False
     frames_deviation: Annotated[float, Field(ge=0)] = 0.0
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
     scaling: Probability = 0.0

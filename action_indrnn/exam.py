@@ -56,7 +56,9 @@ class Exam:
                 f"{model}: trained under {card.protocol}, whose training clips are among the test clips of "
                 f"{protocol}; train under that protocol, or say --allow-overlap"
             )
-        return cls(recognizer, prepared, Clips.of_set(prepared), split)
+        clips = Clips.of_set(prepared)
+        clips = clips.aligned(card.layout()) if card.config.data.align else clips
+        return cls(recognizer, prepared, clips, split)
 
     @property
     def partial(self) -> bool:
