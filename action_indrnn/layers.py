@@ -147,18 +147,19 @@ class BatchNormOverTime(nn.Module):
         return y.view(x.shape)
 
     def _together(self, x: Tensor) -> Tensor:
-        """Normalises the rows x (N, H) by the statistics of all processes' rows, equally many in each.
+        """Normalises the rows x (N, H) by the statistics of all processes' rows.
 
         torch's SyncBatchNorm does the same, but on GPUs only.
         """
         x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
         variance, mean = torch.var_mean(x, dim=0, correction=0)
         means, variances = processes.every(torch.stack((mean, variance))).unbind(1)
-        mean = means.mean(dim=0)
-        variance = variances.mean(dim=0) + means.var(dim=0, correction=0)
+        counts = processes.every(mean.new_tensor([len(x)]))  # (P, 1)
+        rows = counts.sum()
+        mean = (counts * means).sum(dim=0) / rows
+        variance = (counts * (variances + (means - mean).square())).sum(dim=0) / rows
         norm = self.norm
         with torch.no_grad():
-            rows = len(x) * processes.count()
             norm.get_buffer("num_batches_tracked").add_(1)
             norm.get_buffer("running_mean").lerp_(mean, MOMENTUM)
             norm.get_buffer("running_var").lerp_(variance * (rows / (rows - 1)), MOMENTUM)
