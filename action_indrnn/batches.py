@@ -16,19 +16,11 @@ from torch import Tensor
 from action_indrnn import augment, processes
 from action_indrnn.config import Config
 from action_indrnn.data_prep.bodies import MOST_ACTORS
-from action_indrnn.dataset import Clips, Integers, draw_frames, sample_frames
+from action_indrnn.dataset import Clips, Integers, draw_frames, even_shares, sample_frames
+from action_indrnn.seeds import seed_torch
 
 WEIGHTS, _ORDER, _FRAMES, _DROPOUT, _VARIATION = 4, 1, 2, 3, 5  # what a number is for; 0 is the split's
 _TIMING, _SHEAR, _MIRROR, _NOISE, _JOINTS, _BODIES = 6, 7, 8, 9, 10, 11
-
-
-def seed_torch(seed: int, *key: int) -> None:
-    """Lets torch's random numbers begin at a place of their own for a purpose and a step."""
-    number = int(np.random.SeedSequence((seed, *key)).generate_state(1, np.uint64)[0])
-    # torch.manual_seed does this and looks for five other kinds of devices: a tenth of a small step.
-    torch.default_generator.manual_seed(number)
-    if torch.cuda.is_available():
-        torch.cuda.manual_seed_all(number)
 
 
 class Batches:
@@ -121,13 +113,16 @@ class Batches:
         """Sampled frames (S, B, F) of this process's clips, of a part of each where asked for."""
         data, clips = self.settings.data, self.clips
         if data.crop == 1 and not data.speed:
-            return clips.sample(numbers[mine], frames, uniform[mine])
+            return clips.sample(numbers[mine], frames, uniform[mine], data.sampling)
         device = clips.rows.device
         some = torch.from_numpy(numbers[mine]).to(device)
         drawn = torch.from_numpy(self._random(_TIMING, step).random((len(numbers), 3))[mine]).to(device)
         timing = augment.timing(clips.length[some], drawn, data.crop, data.speed)
-        sampled = sample_frames(timing.played, frames, torch.from_numpy(uniform[mine]).to(device))
-        return clips.batch(some, timing.frames(sampled))
+        random = torch.from_numpy(uniform[mine]).to(device)
+        if data.sampling == "whole":
+            places = even_shares(frames, random) * (timing.length[:, None] - 1)
+            return clips.between(some, timing.start[:, None] + places)
+        return clips.batch(some, timing.frames(sample_frames(timing.played, frames, random)))
 
     def _varied(self, x: Tensor, size: int, mine: slice, step: int) -> Tensor:
         """The clips (S, B, F) in other shapes: sheared, mirrored, with a body less."""

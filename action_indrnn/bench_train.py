@@ -1,9 +1,10 @@
 """How fast networks learn: clips per second, where the time of a step goes, and how much memory it takes.
 
 Beside every network stands an LSTM of the same depth and widths: one torch LSTM layer for each recurrence,
-of as many units, without normalisation and dropout, and the same classifier. All contenders take their
-turns round after round, as in `bench.py`, and the median counts. The clips are random numbers in the shape
-of NTU's; a step is the whole of it: sampling a batch, forward and backward pass, Adam.
+of as many units, without normalisation and dropout, on the same inputs, and the same classifier. All
+contenders take their turns round after round, as in `bench.py`, and the median counts. The clips are random
+numbers in the shape of NTU's; a step is the whole of it as in training: sampling a batch, varying it where
+that is asked for, forward and backward pass, Adam.
 
 Shares come from torch's profiler over a few further steps: "data" and "optimiser" are stretches of a step,
 "recurrence" and "products" operators by name, forwards and backwards; the time of an operator counts, on a
@@ -26,14 +27,17 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from tqdm import tqdm
 
 from action_indrnn import config
-from action_indrnn.classifier import Classifier, Recur
+from action_indrnn.batches import Batches
+from action_indrnn.classifier import Bidirectional, Classifier, Recur
 from action_indrnn.config import Config
-from action_indrnn.dataset import Clips
+from action_indrnn.data_prep import layout
+from action_indrnn.dataset import Clips, Integers
 from action_indrnn.models import build
 from action_indrnn.optimisation import Learner
 
 NETWORKS = ("plain", "residual", "dense")
 CLIPS, FRAMES, JOINTS, BODIES, CLASSES = 512, 80, 25, 2, 60  # frames: about the mean of NTU's clips
+LAYOUT = "ntu25"  # of the clips
 PROFILED = 3  # steps
 RECURRENCE = (
     *("_Recurrence", "_RecurrenceBackward"),
@@ -71,11 +75,18 @@ class Row:
 
 
 class LSTMs(Classifier):
-    """A stack of LSTM layers of given widths, and a classifier of the last step."""
+    """LSTM layers of given widths on what another network sees, and a classifier of the last step."""
 
-    def __init__(self, widths: Sequence[int], features: int, classes: int) -> None:
-        super().__init__(features, classes, widths[-1])
-        inputs = (features, *widths[:-1])
+    def __init__(self, widths: Sequence[int], other: Classifier) -> None:
+        super().__init__(
+            other.features,
+            other.classes,
+            widths[-1],
+            geometry=other.front is not None,
+            time_difference=other.difference is not None,
+            streams=other.streams,
+        )
+        inputs = (self.inputs, *widths[:-1])
         self.layers = nn.ModuleList(nn.LSTM(*sizes) for sizes in zip(inputs, widths, strict=True))
 
     def body(self, x: Tensor, recur: Recur) -> Tensor:
@@ -91,29 +102,34 @@ class Contender:
     def __init__(self, settings: Config, kind: str, device: str) -> None:
         torch.manual_seed(0)
         self.settings = settings
-        self.clips = _clips().near(torch.device(device))
-        self.labels = torch.randint(CLASSES, (CLIPS,), device=device)
-        model = build(settings.model, self.clips.features, CLASSES)
+        joints = layout.load(LAYOUT)
+        clips = _clips().near(torch.device(device))
+        labels = np.random.default_rng(0).integers(CLASSES, size=CLIPS)
+        numbers = np.arange(CLIPS)
+        self.batches = Batches(settings, clips, labels, numbers, torch.device(device), joints.pairs)
+        model = build(settings, clips.features, CLASSES, joints)
         self.widths = [layer.units for layer in model.recurrences()]
         if kind == "LSTM":
-            model = LSTMs(self.widths, self.clips.features, CLASSES)
+            model = LSTMs(self.widths, model.ahead if isinstance(model, Bidirectional) else model)
         self.learner = Learner(model.to(device).train(), settings.train)
-        self.random = np.random.default_rng(0)
+        self.done = 0
 
     def step(self) -> None:
         """One step of learning, as training does it."""
-        self.learner.step(self._parts(), self.settings.train.learning_rate)
+        epoch, number = divmod(self.done, self.batches.steps)
+        if number == 0:
+            self.epoch = self.batches.of(epoch)
+        self.learner.step(self._parts(self.epoch[number]), self.settings.train.learning_rate)
+        self.done += 1
 
-    def _parts(self) -> Iterator[tuple[Tensor, Tensor]]:
-        size = self.settings.train.batch // self.settings.train.accumulate
-        frames = self.settings.data.frames
-        for _ in range(self.settings.train.accumulate):
+    def _parts(self, numbers: Integers) -> Iterator[tuple[Tensor, Tensor]]:
+        parts = self.batches.parts(numbers, self.done)
+        while True:
             with record_function("data"):
-                numbers = self.random.integers(CLIPS, size=size)
-                x = self.clips.sample(numbers, frames, self.random.random((size, frames + 1)))
-                labels = self.labels[torch.from_numpy(numbers).to(self.labels.device)]
-                x = x.to(self.labels.device)
-            yield x, labels
+                part = next(parts, None)
+            if part is None:
+                return
+            yield part
 
 
 def measure(
@@ -153,7 +169,7 @@ def measure(
                 kind=kind,
                 recurrences=len(contender.widths),
                 parameters=sum(parameter.numel() for parameter in contender.learner.model.parameters()),
-                clips_per_second=contender.settings.train.batch / step,
+                clips_per_second=contender.batches.size / step,
                 step_ms=1e3 * step,
                 peak_mib=memory[name, kind],
                 **shares,

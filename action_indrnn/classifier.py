@@ -5,19 +5,27 @@ Shapes: `T` frames, `B` clips in a batch, `F` features, `H` units, `K` classes; 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from action_indrnn.features import JointLineDistances, TimeDifference
 from action_indrnn.gated import GatedLayer
-from action_indrnn.layers import IndRNN, Linear, excess
+from action_indrnn.layers import BatchNormOverTime, IndRNN, Linear, excess
 from action_indrnn.streams import Streams
 
 State = tuple[Tensor, ...]
-Recur = Callable[[nn.Module, Tensor], Tensor]  # runs a module with its state and keeps the state for later
+Layer = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]  # from input and state to output and state
+Recur = Callable[[Layer, Tensor], Tensor]  # runs a layer with its state and keeps the state for later
 Pooling = Literal["last", "mean", "both"]
+_STEPPING = IndRNN | GatedLayer | TimeDifference | Streams  # what goes through time step by step
+
+
+class Memory(Protocol):
+    """A module with a state, of `units` numbers for a clip."""
+
+    units: int
 
 
 class RunningMean(nn.Module):
@@ -57,6 +65,7 @@ class Classifier(nn.Module, ABC):
         width: of what `body` returns.
         geometry: whether `body` gets the joint-line distances in front of the joints.
         time_difference: whether `body` gets the change of all that since the frame before beside it.
+        input_norm: whether all that is batch-normalised, number by number.
         pooling: what is read of what `body` returns: the last step, the mean over the steps so far, or both.
         streams: what `body` gets in place of the joints; the joints themselves if not given.
 
@@ -76,6 +85,7 @@ class Classifier(nn.Module, ABC):
         *,
         geometry: bool = False,
         time_difference: bool = False,
+        input_norm: bool = False,
         pooling: Pooling = "last",
         streams: Streams | None = None,
     ) -> None:
@@ -91,8 +101,9 @@ class Classifier(nn.Module, ABC):
             inputs += streams.width - features
         self.difference = TimeDifference(inputs) if time_difference else None
         self.inputs = 2 * inputs if time_difference else inputs
+        self.input_norm = BatchNormOverTime(self.inputs) if input_norm else None
         self.reads_last = pooling != "mean"
-        self.mean = None if pooling == "last" else RunningMean(width)
+        self.mean: nn.Module | None = None if pooling == "last" else RunningMean(width)
         self.classifier: nn.Module = Linear(2 * width if pooling == "both" else width, classes)
         nn.init.kaiming_normal_(self.classifier.weight)
 
@@ -104,16 +115,15 @@ class Classifier(nn.Module, ABC):
         """Yields the IndRNN layers from the input to the output."""
         return (module for module in self.modules() if isinstance(module, IndRNN))
 
-    def memories(self) -> Iterator[IndRNN | GatedLayer | TimeDifference | Streams | RunningMean]:
+    def memories(self) -> Iterator[Memory]:
         """Yields the modules that have a state, in the state's order."""
         yield from self._walks()
         if self.mean is not None:
-            yield self.mean
+            yield cast(Memory, self.mean)
 
-    def _walks(self) -> Iterator[IndRNN | GatedLayer | TimeDifference | Streams]:
-        """Yields the modules that go through time step by step."""
-        kinds = IndRNN | GatedLayer | TimeDifference | Streams
-        return (module for module in self.modules() if isinstance(module, kinds))
+    def _walks(self) -> Iterator[Memory]:
+        """Yields those of them that go through time step by step."""
+        return (module for module in self.modules() if isinstance(module, _STEPPING))
 
     def penalty(self) -> Tensor | float:
         """Returns what training adds to its loss for recurrent weights beyond their bound, a scalar."""
@@ -122,8 +132,9 @@ class Classifier(nn.Module, ABC):
     def turn(self) -> None:
         """Makes the network walk from the last frame to the first, where it then answers."""
         self.reverse = True
-        for module in self._walks():
-            module.reverse = True
+        for module in self.modules():
+            if isinstance(module, _STEPPING):
+                module.reverse = True
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Returns the logits (B, K) after the last step of x, and the state to go on from.
@@ -144,15 +155,17 @@ class Classifier(nn.Module, ABC):
             self._check(state, x.shape[1])
         after: list[Tensor] = []
 
-        def recur(module: nn.Module, x: Tensor) -> Tensor:
-            y, h = module(x, None if state is None else state[len(after)])
+        def recur(layer: Layer, x: Tensor) -> Tensor:
+            y, h = layer(x, None if state is None else state[len(after)])
             after.append(h)
-            return y  # type: ignore[no-any-return]
+            return y
 
         seen = x if self.front is None else self.front(x)
         if self.streams is not None:  # in place of the joints, which stand last
             seen = torch.cat((seen[:, :, : -self.features], recur(self.streams, x)), dim=2)
-        y = self.body(seen if self.difference is None else recur(self.difference, seen), recur)
+        if self.difference is not None:
+            seen = recur(self.difference, seen)
+        y = self.body(seen if self.input_norm is None else self.input_norm(seen), recur)
         read = [y[0 if self.reverse else -1]] if self.reads_last else []
         if self.mean is not None:
             read.append(recur(self.mean, y))

@@ -12,6 +12,7 @@ from action_indrnn import (
     cli_data,
     cli_inspect,
     cli_live,
+    cli_report,
     cli_serve,
     cli_task,
     cli_train,
@@ -60,6 +61,7 @@ app.command("export-data")(cli_data.export_data)
 app.command()(cli_train.configs)
 app.command()(cli_train.train)
 app.command()(cli_train.evaluate)
+app.command()(cli_report.report)
 app.command("import-checkpoint")(cli_train.import_checkpoint)
 app.command()(cli_live.classify)
 app.command()(cli_live.stream)

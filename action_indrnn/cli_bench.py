@@ -118,15 +118,20 @@ def bench_accuracy(
 
 
 def bench_data(
-    clips: Annotated[int, typer.Option(min=60, help="Recordings to make and prepare.")] = 1500,
+    clips: Annotated[
+        int, typer.Option(min=60, max=56_880, help="Recordings to make and prepare; 56,880 are NTU RGB+D 60.")
+    ] = 1500,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of every parser.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Of the made recordings.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Most processes; 0 for one a core.")] = 0,
+    archive: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A zip to make once and use again.")
+    ] = None,
 ) -> None:
     """Time parsing and preprocess beside a plain reader, on made text of NTU RGB+D's clip lengths."""
     from action_indrnn.data_prep import benchmark
 
-    for line in benchmark.run(clips, rounds, seed, workers):
+    for line in benchmark.run(clips, rounds, seed, workers, archive):
         print(line, flush=True)
 
 
@@ -139,14 +144,21 @@ def bench_live(
         typer.Option("--streams", min=1, help="Streams at once; 1, 10, 100 and 1000 if not given."),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0, help="Of every contender.")] = 2.0,
+    frames: Annotated[
+        int, typer.Option(min=0, help="Instead, feed so many frames to one stream and say how memory grows.")
+    ] = 0,
     threads: Threads = 1,
 ) -> None:
-    """Time a frame: this program's step, torch eager and compiled, onnxruntime, and a window run anew."""
+    """Time a frame to its answer: here, torch eager and compiled, onnxruntime, and a window run anew."""
     from action_indrnn import bench_live as benchmark
     from action_indrnn import config as configuration
 
     _device("cpu", threads)
     settings = configuration.load(config)
-    print(f"{config}: microseconds a frame of all streams, {threads} threads")
-    for line in benchmark.run(settings, streams or benchmark.STREAMS, seconds, threads):
+    lines = benchmark.run(settings, streams or benchmark.STREAMS, seconds, threads)
+    if frames:
+        lines = benchmark.memory(settings, frames)
+    else:
+        print(f"{config}: microseconds a frame of all streams, {threads} threads")
+    for line in lines:
         print(line, flush=True)

@@ -37,10 +37,10 @@ def preprocess(
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The prepared set's folder, new.")],
     view: Annotated[
-        Literal["camera", "first-frame", "raw"],
+        Literal["camera", "first-frame", "whole-clip", "raw"],
         typer.Option(
-            help="Axes: the camera's, or turned until the main actor faces it in the first frame; raw keeps "
-            "the camera as the origin too."
+            help="Axes: the camera's, or turned until the main actor faces it in the first frame, or on "
+            "average over the clip, which no stream can; raw keeps the camera as the origin too."
         ),
     ] = "camera",
     recipe: Annotated[
@@ -50,14 +50,18 @@ def preprocess(
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the prepared set at OUT.")] = False,
 ) -> None:
-    """Turn raw recordings into a prepared set."""
+    """Turn raw recordings into a prepared set; the same command goes on where one was cut off."""
     from action_indrnn.data_prep import catalogue, posture
-    from action_indrnn.data_prep import preprocess as preprocessing
+    from action_indrnn.preparation import prepare
 
     data_set = catalogue.find(dataset, raw)
-    summary = preprocessing.preprocess(
-        data_set, raw, out, view=view, recipe=recipe, workers=workers, overwrite=overwrite
-    )
+    try:
+        summary = prepare(
+            data_set, raw, out, view=view, recipe=recipe, workers=workers, overwrite=overwrite, say=_say
+        )
+    except KeyboardInterrupt:
+        _say("stopped; the same command goes on where the last seconds' work was saved")
+        raise typer.Exit(130) from None
     print(f"prepared set  {out}: {summary.clips:,} clips of {data_set.title}")
     if summary.whole:
         print("whole         all usable clips, training and test counts as published")
@@ -76,7 +80,11 @@ def preprocess(
     for doubt, count in summary.doubts.items():
         if count > summary.clips / 2:
             told = f"{count:,} of {summary.clips:,} clips: {posture.CURES[doubt]}"
-            print(f"action-indrnn: warning: {out}: {told}", file=sys.stderr)
+            _say(f"warning: {out}: {told}")
+
+
+def _say(line: str) -> None:
+    print(f"action-indrnn: {line}", file=sys.stderr)
 
 
 def export_data(

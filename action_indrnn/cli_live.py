@@ -136,6 +136,8 @@ def stream(
         sys.stdout.flush()
 
     first = fresh()
+    if not first.step.fast:
+        print(f"action-indrnn: note: a frame goes through {first.step.way}", file=sys.stderr)
     try:
         if recording is not None:
             frame_lines.replay(recording, write, first, top, speed)

@@ -1,19 +1,15 @@
 """The commands of training and measuring; everything heavy is imported inside them."""
 
-import math
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from action_indrnn.options import DeviceName as Device
 from action_indrnn.options import ModelFile, SetFolder, Threads
 from action_indrnn.options import device as _device
-
-if TYPE_CHECKING:
-    from action_indrnn.training import Result
 
 
 def train(
@@ -51,55 +47,30 @@ def train(
     settings = configuration.load(config, override or ())
     prepared = archive.read(prepared_set)
 
-    from action_indrnn import folds, processes, training
+    from action_indrnn import api, processes
 
-    results: dict[str, list[float]] = {}
     with processes.group(device) as own:
         target = _device(own, threads)
         say = partial(print, flush=True) if processes.is_first() else _say_nothing
-        for fold, seeded, folder in folds.runs(settings, prepared, protocol, seeds, out):
-            run = training.Run(seeded, prepared, fold, folder, target, data)
-            if resume:
-                run.resume()
-            else:
-                run.start()
-            split = run.split
-            weights = sum(parameter.numel() for parameter in run.model.parameters())
-            say(
-                f"{settings.model.kind}, {weights:,} parameters, {fold}, seed {seeded.train.seed}; clips: "
-                f"{len(split.train):,} training, {len(split.validation):,} validation ({split.held_out}), "
-                f"{len(split.test):,} test"
+        try:
+            api.train(
+                settings,
+                prepared,
+                protocol,
+                out,
+                seeds=seeds,
+                resume=resume,
+                data=data,
+                device=target,
+                say=say,
             )
-            try:
-                result = run.train(say)
-            except KeyboardInterrupt:
-                done = run.progress
-                stopped = f"stopped in epoch {done.epoch + 1}, step {done.step}; go on with --resume"
-                say(stopped, file=sys.stderr)
-                raise typer.Exit(130) from None
-            results.setdefault(fold, []).append(result.report.top(1))
-            say(_result(result, fold))
-        if len(results) > 1 or seeds > 1:
-            say(f"{protocol} test: top-1 {folds.summary(list(results.values()))}")
+        except KeyboardInterrupt as stopped:
+            say(f"{stopped}; go on with --resume", file=sys.stderr)
+            raise typer.Exit(130) from None
 
 
 def _say_nothing(*_: object, **__: object) -> None:
     """Take what another process says."""
-
-
-def _result(result: "Result", protocol: str) -> str:
-    report = result.report
-    chosen = (
-        "the last"
-        if math.isnan(result.validation_accuracy)
-        else f"validation {result.validation_accuracy:.2%}"
-    )
-    return (
-        f"{result.epochs} epochs, weights of epoch {result.best_epoch} ({chosen})\n"
-        f"{protocol} test: top-1 {report.top(1):.2%}, top-5 {report.top(5):.2%}, "
-        f"mean class {report.mean_class:.2%} ({len(report.labels):,} clips, {report.passes} passes)\n"
-        f"model file  {result.model}"
-    )
 
 
 def configs(
@@ -159,43 +130,36 @@ def evaluate(
     threads: Threads = 1,
 ) -> None:
     """Measure a model on a protocol's test split."""
-    from action_indrnn import checkpoint
     from action_indrnn.data_prep import archive
 
     prepared = archive.read(prepared_set)
     if json_file and (json_file.is_dir() or not json_file.parent.is_dir()):
         raise ValueError(f"{json_file}: expected a file in a folder that exists")
 
-    from action_indrnn import dataset, evaluation, processes
-    from action_indrnn.recognizer import Recognizer
+    from action_indrnn import api, checkpoint, evaluation, processes
+    from action_indrnn import over_time as timing
 
     with processes.group(device) as own:
-        network, card = checkpoint.load_model(model, _device(own, threads))
-        card.check_fit(prepared)
-        split = dataset.split(prepared, protocol, seed=card.seed)
-        if card.dataset == prepared.meta["dataset"] and card.protocol != protocol and not overlap:
-            raise ValueError(
-                f"{model}: trained under {card.protocol}, whose training clips are among the test clips of "
-                f"{protocol}; train under that protocol, or say --allow-overlap"
-            )
-        clips = dataset.Clips.of_set(prepared)
-        labels, names = prepared.column("label"), prepared.classes
-        report = evaluation.measure(network, clips, split.test, labels, names, card.config, "evaluate")
+        found = api.evaluate(
+            model,
+            prepared,
+            protocol,
+            over_time=over_time,
+            allow_overlap=overlap,
+            device=_device(own, threads),
+        )
         if not processes.is_first():
             return
-    print(evaluation.as_text(report))
-    more: dict[str, object] = {}
-    if over_time:
-        from action_indrnn import over_time as timing
-
-        found = timing.measure(Recognizer(network, card), clips, split.test, labels)
-        print(timing.as_text(*found))
-        more["over_time"] = timing.table(*found)
-    if prepared.meta["counts"]["clips_of_whole_set"] and not prepared.meta["counts"]["whole"]:
+    print(evaluation.as_text(found.report))
+    if found.early and found.unsegmented:
+        print(timing.as_text(found.early, found.unsegmented))
+    if found.partial:
         print("a partial set: this accuracy does not compare with published ones")
     if json_file:
         with checkpoint.replacing(json_file) as partial_file:
             dataset_name = prepared.meta["dataset"]
-            text = report.json(model=str(model), dataset=dataset_name, protocol=protocol, **more)
+            text = found.report.json(
+                model=str(model), dataset=dataset_name, protocol=protocol, **found.over_time()
+            )
             partial_file.write_text(text, encoding="utf-8")
         print(f"report  {json_file}")

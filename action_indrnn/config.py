@@ -39,11 +39,13 @@ class Network(Section):
     Attributes:
         pooling: what the classifier reads: the output at the "last" step, its "mean" over all steps so far,
             or "both" beside each other.
+        dropout_mask: what a dropped unit is gone for: a whole "clip", as published, or one "step".
         bidirectional: whether a second network beside it walks every clip from its end; it sees whole clips
             only.
     """
 
     pooling: Literal["last", "mean", "both"] = "last"
+    dropout_mask: Literal["clip", "step"] = "clip"
     bidirectional: bool = False
 
 
@@ -76,10 +78,13 @@ class Layered(Recurrent):
         geometry: whether the distances between joints and lines of joints are put in front of the joints.
         time_difference: whether the input has its change since the frame before beside it; in a dense network
             the output of every layer too (the paper's feature augmentation, FA).
+        input_norm: whether every number of the input is batch-normalised, so that changes, which are small,
+            count as much as places.
     """
 
     geometry: bool = False
     time_difference: bool = False
+    input_norm: bool = False
 
 
 class Plain(Layered):
@@ -133,15 +138,41 @@ class Convolutional(Recurrent):
     dropout: Probability = 0.3
 
 
+class Graph(Recurrent):
+    """`layers` graph layers of `channels` channels a joint, then `body_layers` layers of `units` units.
+
+    Attributes:
+        groups: of channels, each with an adjacency of its own.
+        weights: whether every "joint" has a recurrent weight for each channel, or all share each "channel"'s.
+        partner: whether a layer tells each body the mean of the others' joints.
+        joints: what the first body layer gets of the joints: "flat", all of them beside each other, or
+            "pooled", their mean and largest value in each channel.
+        dropout_mask: whether a channel is dropped for the whole "clip" or anew at each "step".
+    """
+
+    kind: Literal["graph"] = "graph"
+    channels: Count = 32
+    layers: Count = 2
+    groups: Count = 4
+    body_layers: Count = 2
+    units: Count = 128
+    weights: Literal["joint", "channel"] = "joint"
+    partner: bool = True
+    joints: Literal["flat", "pooled"] = "flat"
+    dropout: Probability = 0.2
+    dropout_mask: Literal["clip", "step"] = "clip"
+
+
 class Gated(Network):
     """The baselines: a stack of `layers` LSTM or GRU layers of `units` units, each before its dropout.
 
     Attributes:
-        geometry, time_difference: of the input, as for a plain network.
+        geometry, time_difference, input_norm: of the input, as for a plain network.
     """
 
     geometry: bool = False
     time_difference: bool = False
+    input_norm: bool = False
     units: Count = 512
     layers: Count = 2
     dropout: Probability = 0.4
@@ -159,12 +190,13 @@ class GRU(Gated):
     kind: Literal["gru"] = "gru"
 
 
-Model = Plain | Residual | Dense | Convolutional | LSTM | GRU
+Model = Plain | Residual | Dense | Convolutional | Graph | LSTM | GRU
 MODELS: dict[str, type[Section]] = {
     "plain": Plain,
     "residual": Residual,
     "dense": Dense,
     "convolutional": Convolutional,
+    "graph": Graph,
     "lstm": LSTM,
     "gru": GRU,
 }
@@ -175,6 +207,11 @@ class Data(Section):
 
     Attributes:
         frames: number of frames sampled from a clip.
+        sampling: which frames: one of each of as many "segments", as published, which shows a clip of fewer
+            than twice `frames` in part; or the "whole" clip in even steps, with frames made between the
+            recorded ones where there are too few.
+        align: whether every clip is turned and scaled until the main actor, when first seen, faces the camera
+            in the size of all; see `data_prep.normalize.alignment`.
         frames_deviation: standard deviation of that number, which is then drawn anew for every batch and, in
             a test, every pass; see `dataset.draw_frames`.
         rotation: largest angle about each axis by which a clip in training is turned at random, degrees.
@@ -190,6 +227,8 @@ class Data(Section):
     """
 
     frames: Count = 20
+    sampling: Literal["segments", "whole"] = "segments"
+    align: bool = False
     frames_deviation: Annotated[float, Field(ge=0)] = 0.0
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
     scaling: Probability = 0.0
@@ -201,6 +240,14 @@ class Data(Section):
     joint_dropout: Probability = 0.0
     body_dropout: Probability = 0.0
     streams: Annotated[tuple[StreamName, ...], Field(min_length=1, strict=False)] = ("joint",)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Data":
+        if self.sampling == "whole" and self.speed:
+            raise ValueError(
+                f"sampling 'whole' gives every clip as many steps and expects speed 0, found {self.speed:g}"
+            )
+        return self
 
 
 class Train(Section):
@@ -215,6 +262,7 @@ class Train(Section):
         learning_rate_drop: factor of a drop.
         learning_rate_min: training ends when the learning rate falls below it.
         max_epochs: training ends after so many epochs; none, or the text "none", sets no limit.
+        min_steps: with it max_epochs is raised, where a set is so small that it would be fewer steps.
         validation: what is held out of the training split to choose the epoch by, whole subjects or random
             clips; with "none" all of it trains, and the last epoch's weights are taken.
         validation_share: share of the training split that is held out.
@@ -241,6 +289,7 @@ class Train(Section):
     learning_rate_drop: Annotated[float, Field(gt=0, lt=1)] = 0.1
     learning_rate_min: Positive = 1e-6
     max_epochs: Annotated[Count | None, BeforeValidator(lambda v: None if v == "none" else v)] = None
+    min_steps: Annotated[int, Field(ge=0)] = 0
     validation: Literal["subjects", "clips", "none"] = "subjects"
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.05
     validation_passes: Count = 5
@@ -264,6 +313,8 @@ class Train(Section):
                 f"schedule 'cosine' expects learning_rate_min <= learning_rate {self.learning_rate:g}, "
                 f"found {self.learning_rate_min:g}"
             )
+        if self.min_steps and self.max_epochs is None:
+            raise ValueError(f"min_steps {self.min_steps} expects a number of max_epochs, found none")
         if self.max_epochs is not None and self.warm_up > self.max_epochs:
             raise ValueError(f"warm_up expects at most max_epochs {self.max_epochs}, found {self.warm_up}")
         if self.batch % self.accumulate:

@@ -8,7 +8,7 @@ features.
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -20,10 +20,13 @@ from action_indrnn.data_prep import protocols
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.bodies import MOST_ACTORS
 from action_indrnn.data_prep.clip import Clip
+from action_indrnn.data_prep.layout import Layout
+from action_indrnn.data_prep.normalize import alignment
 
 Integers = NDArray[np.int64]
 SplitName = Literal["train", "validation", "test"]
 Where = Literal["auto", "device", "host"]
+Sampling = Literal["segments", "whole"]
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,16 @@ def sample_frames(lengths: Tensor, frames: int, uniform: Tensor) -> Tensor:
     return torch.where(length >= 2 * frames, segments, torch.where(length > frames, window, laid))
 
 
+def even_shares(frames: int, uniform: Tensor) -> Tensor:
+    """(B, S) places in even steps over a whole clip, 0 its first frame and 1 its last; the first is random.
+
+    Args:
+        frames: S.
+        uniform: (B, S + 1) random numbers in [0, 1), of which the first of each row shifts its places.
+    """
+    return (torch.arange(frames, device=uniform.device) + uniform[:, :1]) / frames
+
+
 @dataclass(frozen=True)
 class Clips:
     """Clips as rows of joints, from a prepared set or from single recordings.
@@ -147,6 +160,7 @@ class Clips:
         names: N clip names.
         rows: (R, V, C) float32, metres, NaN where an actor was not seen; see `data_prep.archive`.
         start, length, bodies: (N,) int64, first row, frames and actors of each clip; all on one device.
+        turn: (N, 3, 3) what each clip's coordinates are turned and scaled by on their way out, if at all.
     """
 
     names: Sequence[str]
@@ -154,6 +168,7 @@ class Clips:
     start: Tensor
     length: Tensor
     bodies: Tensor
+    turn: Tensor | None = None
 
     @classmethod
     def of_set(cls, prepared: PreparedSet) -> "Clips":
@@ -208,19 +223,43 @@ class Clips:
         if where == "host":
             return self
         tensors = (self.rows, self.start, self.length, self.bodies)
-        return Clips(self.names, *(tensor.to(device, copy=True) for tensor in tensors))
+        rows, start, length, bodies = (tensor.to(device, copy=True) for tensor in tensors)
+        turn = None if self.turn is None else self.turn.to(device, copy=True)
+        return Clips(self.names, rows, start, length, bodies, turn)
 
-    def sample(self, numbers: Integers, frames: int, uniform: NDArray[np.float64]) -> Tensor:
-        """Feature vectors of S sampled frames a clip, (S, B, F); see `sample_frames` and `batch`.
+    def aligned(self, layout: Layout) -> "Clips":
+        """The same clips with the main actor facing the camera, in the size of all, when first seen.
+
+        See `data_prep.normalize.alignment`. A clip without the main actor stays as it is.
+        """
+        turns = np.tile(np.eye(3, dtype=np.float32), (len(self.names), 1, 1))
+        for number, (start, length) in enumerate(zip(self.start.tolist(), self.length.tolist(), strict=True)):
+            actor = self.rows[start : start + length].numpy()
+            seen = np.flatnonzero(~np.isnan(actor[:, layout.centre, 0]))
+            if len(seen):
+                turns[number] = alignment(actor[seen[0]], layout)
+        return replace(self, turn=torch.from_numpy(turns))
+
+    def sample(
+        self,
+        numbers: Integers,
+        frames: int,
+        uniform: NDArray[np.float64],
+        sampling: Sampling = "segments",
+    ) -> Tensor:
+        """Feature vectors of S sampled frames a clip, (S, B, F); see `batch`.
 
         Args:
             numbers: (B,) clip numbers.
             frames: S, how many to take.
             uniform: (B, S + 1) random numbers in [0, 1).
+            sampling: "segments" by `sample_frames`, "whole" by `even_shares`.
         """
         device = self.rows.device
         clips = torch.from_numpy(numbers).to(device, non_blocking=True)
         random = torch.from_numpy(uniform).to(device, non_blocking=True)
+        if sampling == "whole":
+            return self.between(clips, even_shares(frames, random) * (self.length[clips, None] - 1))
         return self.batch(clips, sample_frames(self.length[clips], frames, random))
 
     def batch(self, numbers: Tensor, frames: Tensor) -> Tensor:
@@ -239,7 +278,29 @@ class Clips:
         valid = (actors < self.bodies[numbers, None]) & (steps >= 0)
         joints = self.rows.flatten(1).index_select(0, torch.where(valid, rows, 0).flatten())
         joints = joints.masked_fill_(~valid.flatten()[:, None], 0).nan_to_num_(nan=0.0)
-        return joints.view(*rows.shape[:2], -1)
+        if self.turn is None:
+            return joints.view(*rows.shape[:2], -1)
+        points = joints.view(*rows.shape[:2], -1, 3)  # (S, B, M * V, 3)
+        return (points @ self.turn[numbers].transpose(1, 2)).flatten(2)
+
+    def between(self, numbers: Tensor, places: Tensor) -> Tensor:
+        """Feature vectors (S, B, F) at places between frames, joints on the line from one to the next.
+
+        Where a body is seen in one of the two frames only, those of the nearer frame are taken.
+
+        Args:
+            numbers: (B,) clip numbers, int64.
+            places: (B, S) in frames, from 0 to a clip's length - 1.
+        """
+        floor = places.floor()
+        frame = floor.long()
+        later = torch.minimum(frame + 1, self.length[numbers, None] - 1)
+        bodies = (len(frame[0]), len(numbers), MOST_ACTORS, -1)
+        before, after = (self.batch(numbers, at).view(bodies) for at in (frame, later))
+        share = (places - floor).t()[..., None, None].to(before.dtype)  # (S, B, 1, 1)
+        both = (before != 0).any(dim=3, keepdim=True) & (after != 0).any(dim=3, keepdim=True)
+        nearer = torch.where(share < 0.5, before, after)
+        return torch.where(both, torch.lerp(before, after, share), nearer).flatten(2)
 
     def uniform(self, numbers: Integers, passes: int, frames: int, seed: int) -> NDArray[np.float64]:
         """(passes, B, S + 1) random numbers for evaluation, each clip's own by its name.

@@ -1,6 +1,7 @@
 """The decision rule of a stream: from probabilities after every frame to actions that begin and end."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,34 +81,31 @@ class Decision:
     since: float = 0.0
 
     def update(self, probabilities: NDArray[np.float64], seen: float, time: float) -> list[Segment]:
-        """The segments that end or begin now, the ended one first.
+        """The segments that end or begin now; see `update_all`."""
+        return update_all([self], probabilities[None], [seen], [time])[0]
 
-        Args:
-            probabilities: (K,).
-            seen: share of a window that they rest on.
-            time: seconds, not before the last one.
-        """
-        if self.smoothed is None or not self.rule.smoothing:
-            self.smoothed = probabilities.copy()
-        else:
-            self.smoothed += -math.expm1((self.time - time) / self.rule.smoothing) * (
-                probabilities - self.smoothed
-            )
+    def _decide(self, best: int, strongest: float, current: float, seen: float, time: float) -> list[Segment]:
+        """The segments that end or begin, given the smoothed probabilities of the best and the current."""
         self.time = time
-        best = int(self.smoothed.argmax())
-        over = seen >= self.rule.least and self.smoothed[best] >= self.rule.threshold
+        over = seen >= self.rule.least and strongest >= self.rule.threshold
         if not over or best != self.candidate:
             self.candidate, self.since = (best, time) if over else (-1, time)
         held = over and time - self.since >= self.rule.hold - 1e-9  # times are sums of rounded fractions
         events = []
         if self.current is not None:
-            weak = self.smoothed[self.current.label] < self.rule.release
+            weak = current < self.rule.release
             if weak or (held and best != self.current.label):
                 events.append(self.finish(time))
         if self.current is None and held:
             self.current = Segment(best, self.since)
             events.append(self.current)
         return events
+
+    def _weight(self, time: float) -> float:
+        """How much new probabilities count against the smoothed ones."""
+        if self.smoothed is None or not self.rule.smoothing:
+            return 1.0
+        return -math.expm1((self.time - time) / self.rule.smoothing)
 
     def finish(self, time: float) -> Segment:
         """The segment that goes on, ended."""
@@ -119,3 +117,36 @@ class Decision:
     def forget(self) -> None:
         """Drop what was smoothed: the windows have restarted."""
         self.smoothed, self.candidate = None, -1
+
+
+def update_all(
+    decisions: Sequence[Decision],
+    probabilities: NDArray[np.float64],
+    seen: Sequence[float],
+    times: Sequence[float],
+) -> list[list[Segment]]:
+    """For each decision the segments that end or begin now, the ended one first.
+
+    Args:
+        decisions: D of them.
+        probabilities: (D, K).
+        seen: shares of a window that they rest on.
+        times: seconds, not before the last ones.
+    """
+    if not decisions:
+        return []
+    weights = [one._weight(time) for one, time in zip(decisions, times, strict=True)]
+    before = [
+        row if one.smoothed is None or weight == 1 else one.smoothed
+        for one, row, weight in zip(decisions, probabilities, weights, strict=True)
+    ]
+    smoothed = np.array(before)
+    smoothed += np.array(weights)[:, None] * (probabilities - smoothed)
+    best = smoothed.argmax(axis=1).tolist()
+    strongest = smoothed.max(axis=1).tolist()
+    events = []
+    for number, one in enumerate(decisions):
+        one.smoothed = smoothed[number].copy()  # a view would keep those of all
+        current = 1.0 if one.current is None else float(one.smoothed[one.current.label])
+        events.append(one._decide(best[number], strongest[number], current, seen[number], times[number]))
+    return events

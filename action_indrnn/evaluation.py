@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from action_indrnn import processes
 from action_indrnn.config import Config
-from action_indrnn.dataset import Clips, Integers, draw_frames
+from action_indrnn.dataset import Clips, Integers, Sampling, draw_frames
 from action_indrnn.models import Classifier
 
 SEED = 0  # of the frames sampled in an evaluation: a published number does not depend on a lucky one
@@ -31,6 +31,7 @@ def scores(
     numbers: Integers,
     *,
     frames: int,
+    sampling: Sampling = "segments",
     deviation: float = 0.0,
     passes: int,
     batch: int,
@@ -47,6 +48,7 @@ def scores(
         clips: where the clips stand.
         numbers: (N,) which of them.
         frames: S, frames sampled in a pass.
+        sampling: how; see `Clips.sample`.
         deviation: of that number between passes; see `draw_frames`.
         passes: random samplings of every clip.
         batch: samplings in a batch.
@@ -72,7 +74,7 @@ def scores(
         for length in np.unique(lengths).tolist():
             which = np.flatnonzero(lengths == length)
             uniform = drawn[which, :, : length + 1].reshape(-1, length + 1)
-            x = clips.sample(np.tile(some, len(which)), length, uniform)
+            x = clips.sample(np.tile(some, len(which)), length, uniform, sampling)
             found = model(x.to(device))[0].cpu().numpy()
             logits[which, start : start + count] = found.reshape(len(which), len(some), -1)
     processes.total(torch.from_numpy(logits))
@@ -214,6 +216,7 @@ def measure(
         clips,
         numbers,
         frames=settings.data.frames,
+        sampling=settings.data.sampling,
         deviation=settings.data.frames_deviation,
         passes=settings.evaluate.passes,
         batch=settings.evaluate.batch,

@@ -19,7 +19,8 @@ import numpy as np
 
 from action_indrnn.data_prep.clip import Floats
 from action_indrnn.data_prep.skeleton_file import Recording
-from action_indrnn.streaming import BodyId, FrameAnswers, Stream
+from action_indrnn.people import BodyId
+from action_indrnn.streaming import FrameAnswers, Stream
 
 LINE_LIMIT = 1 << 20  # bytes; a frame of six bodies of 25 joints has about 12,000
 BODIES_LIMIT = 64  # of a frame; a Kinect tracks six

@@ -8,28 +8,36 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from action_indrnn.layers import DropoutOverTime
+from action_indrnn.layers import DropoutOverTime, Mask
 
 
 class GatedLayer(nn.Module):
-    """An LSTM or GRU layer, then dropout with one mask for all steps.
+    """An LSTM or GRU layer, then dropout.
 
     Args:
         kind: "lstm" or "gru".
         inputs: width of the input.
         hidden: units H of the layer.
-        dropout: probability that a unit is dropped for a clip.
+        dropout: probability that a unit is dropped.
+        mask: of the dropout; see `DropoutOverTime`.
 
     Attributes:
         units: width of the state: H, and for an LSTM, which has its cells beside it, 2 H.
         reverse: whether time is walked from the last step to the first.
     """
 
-    def __init__(self, kind: Literal["lstm", "gru"], inputs: int, hidden: int, dropout: float) -> None:
+    def __init__(
+        self,
+        kind: Literal["lstm", "gru"],
+        inputs: int,
+        hidden: int,
+        dropout: float,
+        mask: Mask = "clip",
+    ) -> None:
         super().__init__()
         self.cells = kind == "lstm"
         self.recurrence = nn.LSTM(inputs, hidden) if self.cells else nn.GRU(inputs, hidden)
-        self.dropout = DropoutOverTime(dropout)
+        self.dropout = DropoutOverTime(dropout, mask)
         self.units = 2 * hidden if self.cells else hidden
         self.reverse = False
 

@@ -5,7 +5,7 @@ Shapes: R rows of a prepared set, V joints, C coordinates.
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from action_indrnn.data_prep import archive, bodies, layout, ntu, protocols, ske
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.clip import COORDINATE_LIMIT, ClipError
 from action_indrnn.data_prep.skeleton_file import Recording
-from action_indrnn.data_prep.sources import Source
 
 FRAME_RATE = 30  # of a Kinect v2, frames a second
 SHOWN = 5  # lines of a list in the text; the JSON has all
@@ -23,6 +22,11 @@ MOST_VALUES = 200  # a column of the index with more is no grouping
 _ROWS_AT_ONCE = 100_000
 _TEXT_BYTES = 2_550  # of a body in a frame of a `.skeleton` file
 _ROW_BYTES = 25 * 3 * 4  # of a body in a frame of a prepared set
+_FEW = 0.05  # a share of recordings of unknown performers that NTU RGB+D may hold by mistake
+_OTHERS = (
+    "names of NTU RGB+D's form, but not its performers: other data; its classes may be others too, and its "
+    "counts do not compare"
+)
 _NOT_ON_SCREEN = ("kind", "path")
 
 
@@ -53,16 +57,19 @@ def raw_report(path: Path, *, read: bool = False, workers: int = 0) -> dict[str,
         ValueError: nothing there.
     """
     found = survey.survey(path)
-    clips, impossible = found.clips, found.impossible()
+    clips, impossible, strangers = found.clips, found.impossible(), found.strangers()
     usable = sum(name not in ntu.missing() for name in found.recordings) - len(impossible)
+    like_ntu = bool(clips) and len(strangers) <= _FEW * len(clips)
     text = sum(found.sizes.values())
     report: dict[str, Any] = {
         "kind": "raw recordings",
         "path": str(path),
         "recordings": len(clips),
-        "like": found.dataset if clips else None,
+        "like": found.dataset if like_ntu else None,
+        "note": "" if like_ntu or not clips else _OTHERS,
+        "actions": len({clip.action for clip in clips}),
         "usable": usable,
-        "usable_of_whole_set": ntu.CLIPS[found.dataset] if clips else None,
+        "usable_of_whole_set": ntu.CLIPS[found.dataset] if like_ntu else None,
         "listed_as_missing": len(clips) - usable - len(impossible),
         "by_action": counts(f"A{clip.action:03}" for clip in clips),
         "by_subject": counts(clip.subject for clip in clips),
@@ -75,14 +82,15 @@ def raw_report(path: Path, *, read: bool = False, workers: int = 0) -> dict[str,
         "problems": found.problems,
         "copies": found.copies,
         "impossible": impossible,
-        "other_names": found.other_names,
+        "no_performers_of_ntu": strangers,
+        "other_names": list(map(str, found.others)),
         "hidden": found.hidden,
         "unexpected": found.unexpected,
         "unexpected_by_suffix": counts(Path(name).suffix.lower() or "none" for name in found.unexpected),
-        "absent": found.absent(),
+        "absent": found.absent() if like_ntu else [],
     }
     if read:
-        contents = survey.read([*found.recordings.values(), *_sources(found.other_names)], workers)
+        contents = survey.read([*found.recordings.values(), *found.others], workers)
         report |= {
             "lengths": lengths(contents.lengths),
             "by_bodies": counts(contents.bodies.elements()),
@@ -91,11 +99,6 @@ def raw_report(path: Path, *, read: bool = False, workers: int = 0) -> dict[str,
             "damaged": contents.damaged,
         }
     return report
-
-
-def _sources(names: Iterable[str]) -> Iterator[Source]:
-    """The sources of recordings that lie in plain files."""
-    return (Source(Path(name)) for name in names if Path(name).is_file())
 
 
 def set_report(path: Path) -> dict[str, Any]:
@@ -277,7 +280,7 @@ def as_text(report: Mapping[str, Any]) -> str:
     """A report for the screen: a line for each thing, long lists cut, their lengths told."""
     lines = [f"{report['kind']}  {report['path']}"]
     for key, value in report.items():
-        if key not in _NOT_ON_SCREEN and value not in ([], {}):
+        if key not in _NOT_ON_SCREEN and value not in ([], {}, "", None):
             lines += _told(key.replace("_", " "), value)
     return "\n".join(lines)
 

@@ -14,6 +14,7 @@ from action_indrnn import processes
 from action_indrnn.kernels import Activation, indrnn
 
 Norm = Literal["after", "before"]
+Mask = Literal["clip", "step"]
 MOMENTUM = 0.1  # share of a batch in the running statistics
 
 
@@ -104,7 +105,7 @@ def excess(model: nn.Module) -> Tensor:
     The alternative to clamping that the README of Sunnydreamrain/IndRNN_pytorch names.
     """
     layers = [module for module in model.modules() if isinstance(module, IndRNN)]
-    beyond = torch.cat([F.relu(layer.u.abs() - layer.bound) for layer in layers])
+    beyond = torch.cat([F.relu(layer.u.abs() - layer.bound).flatten() for layer in layers])
     return torch.linalg.vector_norm(beyond)  # type: ignore[no-any-return]
 
 
@@ -146,101 +147,52 @@ class BatchNormOverTime(nn.Module):
         return y.view(x.shape)
 
     def _together(self, x: Tensor) -> Tensor:
-        """Normalises the rows x (N, H) by the statistics of all processes' rows, equally many in each.
+        """Normalises the rows x (N, H) by the statistics of all processes' rows.
 
         torch's SyncBatchNorm does the same, but on GPUs only.
         """
         x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
         variance, mean = torch.var_mean(x, dim=0, correction=0)
         means, variances = processes.every(torch.stack((mean, variance))).unbind(1)
-        mean = means.mean(dim=0)
-        variance = variances.mean(dim=0) + means.var(dim=0, correction=0)
+        counts = processes.every(mean.new_tensor([len(x)]))  # (P, 1)
+        rows = counts.sum()
+        mean = (counts * means).sum(dim=0) / rows
+        variance = (counts * (variances + (means - mean).square())).sum(dim=0) / rows
         norm = self.norm
         with torch.no_grad():
-            rows = len(x) * processes.count()
             norm.get_buffer("num_batches_tracked").add_(1)
             norm.get_buffer("running_mean").lerp_(mean, MOMENTUM)
             norm.get_buffer("running_var").lerp_(variance * (rows / (rows - 1)), MOMENTUM)
         return torch.addcmul(norm.bias, x - mean, torch.rsqrt(variance + norm.eps) * norm.weight)
 
 
-class FrameBatchNorm(nn.Module):
-    """Batch normalisation with statistics of its own for each time step, over the batch alone.
+class DropoutOverTime(nn.Module):
+    """Dropout of sequences.
 
-    For networks that answer at every step: statistics over all steps would tell an answer of what comes
-    later. The scale and the shift are those of all steps. The steps from `frames` - 1 on, counted from where
-    the state was last zero, share their running statistics, so a sequence may be of any length.
-
-    Source: Cooijmans et al., arXiv 1603.09025, and for this network Li et al., CVPR 2018; the original code
-    shares the statistics of segments that begin beyond twice a segment's length.
+    Args:
+        p: probability that a unit is dropped.
+        mask: "clip" has one mask for all steps, so a unit is gone for a whole clip (Gal, Ghahramani 2016);
+            "step" draws a new one at every step.
     """
 
-    running_mean: Tensor
-    running_var: Tensor
-
-    def __init__(self, units: int, *, frames: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        super().__init__()
-        self.units, self.frames, self.eps, self.momentum = units, frames, eps, momentum
-        self.weight = nn.Parameter(torch.ones(units))
-        self.bias = nn.Parameter(torch.zeros(units))
-        self.register_buffer("running_mean", torch.zeros(frames, units))
-        self.register_buffer("running_var", torch.ones(frames, units))
-
-    def forward(self, x: Tensor, start: int = 0) -> Tensor:
-        """Returns x (T, B, H), normalised; `start` is the number of steps before x since the state was zero.
-
-        Raises:
-            ValueError: one sequence alone in training, which has no variance.
-        """
-        steps, batch, _ = x.shape
-        at = torch.arange(start, start + steps, device=x.device).clamp_(max=self.frames - 1)
-        mean, var = self.running_mean[at], self.running_var[at]
-        y = F.batch_norm(
-            x.transpose(0, 1).reshape(batch, -1),  # a step of a unit is a channel
-            mean.view(-1),
-            var.view(-1),
-            self.weight.repeat(steps),
-            self.bias.repeat(steps),
-            self.training,
-            self.momentum,
-            self.eps,
-        )
-        if self.training:
-            self._keep(start, mean, var)
-        return y.view(batch, steps, -1).transpose(0, 1)
-
-    @torch.no_grad()
-    def _keep(self, start: int, mean: Tensor, var: Tensor) -> None:
-        own = max(0, min(len(mean), self.frames - 1 - start))  # steps with statistics of their own
-        for kept, found in ((self.running_mean, mean), (self.running_var, var)):
-            kept[start : start + own] = found[:own]
-            if own < len(found):
-                kept[-1] = found[own:].mean(dim=0)
-
-    def extra_repr(self) -> str:
-        """Returns what `print(model)` shows of this layer."""
-        return f"{self.units}, frames={self.frames}"
-
-
-class DropoutOverTime(nn.Module):
-    """Dropout with one mask (B, H) for all steps: a unit is gone for a whole clip (Gal, Ghahramani 2016)."""
-
-    def __init__(self, p: float) -> None:
+    def __init__(self, p: float, mask: Mask = "clip") -> None:
         super().__init__()
         self.p = p
+        self.mask = mask
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns x (T, B, H) with dropped units 0 and the others over 1 - p; in evaluation x itself."""
         if not self.training or self.p == 0:
             return x
         # Every process draws the masks of all: then a batch gets the same ones, however it is shared.
-        batch, units = x.shape[1:]
-        masks = F.dropout(x.new_ones(batch * processes.count(), units), self.p)
-        return x * masks[processes.share(len(masks))]
+        steps, batch, units = x.shape
+        steps = steps if self.mask == "step" else 1
+        masks = F.dropout(x.new_ones(steps, batch * processes.count(), units), self.p)
+        return x * masks[:, processes.share(masks.shape[1])]
 
     def extra_repr(self) -> str:
         """Returns what `print(model)` shows of this layer."""
-        return f"p={self.p}"
+        return f"p={self.p}, mask={self.mask}"
 
 
 class RecurrentBlock(nn.Module):
@@ -249,7 +201,8 @@ class RecurrentBlock(nn.Module):
     Args:
         units: number of units H.
         channels: of a feature map, whose places are then normalised together; each unit is one if not given.
-        dropout: probability that a unit is dropped for a clip.
+        dropout: probability that a unit is dropped.
+        mask: of the dropout; see `DropoutOverTime`.
         norm: whether the normalisation stands after or before the recurrence.
         recurrence: the remaining arguments of `IndRNN`.
     """
@@ -260,6 +213,7 @@ class RecurrentBlock(nn.Module):
         *,
         channels: int | None = None,
         dropout: float = 0.0,
+        mask: Mask = "clip",
         norm: Norm = "after",
         **recurrence: Any,
     ) -> None:
@@ -268,7 +222,7 @@ class RecurrentBlock(nn.Module):
         self.norm_first = norm == "before"
         self.indrnn = IndRNN(units, **recurrence)
         self.norm = BatchNormOverTime(self.channels)
-        self.dropout = DropoutOverTime(dropout)
+        self.dropout = DropoutOverTime(dropout, mask)
 
     def forward(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Returns the output (T, B, H) and the last state (B, H)."""

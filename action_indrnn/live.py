@@ -15,7 +15,8 @@ from typing import Any
 
 from action_indrnn import frame_lines
 from action_indrnn.frame_lines import LINE_LIMIT, LineError
-from action_indrnn.streaming import Bodies, Stream, feed_all
+from action_indrnn.people import Bodies
+from action_indrnn.streaming import Stream, feed_all
 
 NAME_LIMIT = 60  # characters
 WATCHER_QUEUE = 32  # messages, about a second of one stream; a watcher too slow for them loses the oldest

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from action_indrnn import step
 from action_indrnn.checkpoint import load_model
 from action_indrnn.layers import IndRNN
 
@@ -65,6 +66,7 @@ def model_report(path: str) -> dict[str, Any]:
         "network": card.config.model.model_dump(),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "causal": model.causal,
+        "live": step.of(model).way if model.causal else "none: it needs whole clips",
         "features": card.features,
         "frames": card.config.data.frames,
         "streams": list(card.config.data.streams),

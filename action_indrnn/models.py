@@ -17,6 +17,7 @@ from action_indrnn.config import (
     Convolutional,
     Dense,
     Gated,
+    Graph,
     Layered,
     Model,
     Plain,
@@ -26,6 +27,7 @@ from action_indrnn.config import (
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.features import TimeDifference
 from action_indrnn.gated import GatedLayer
+from action_indrnn.graph import GraphIndRNN
 from action_indrnn.layers import Convolution, Linear, RecurrentBlock
 from action_indrnn.streams import Streams
 
@@ -41,6 +43,7 @@ def _block(
         units,
         channels=channels,
         dropout=dropout,
+        mask=config.dropout_mask,
         norm=config.norm,
         length=config.length,
         magnification=config.magnification,
@@ -53,6 +56,7 @@ def _block(
 class _Shared(TypedDict):
     geometry: bool
     time_difference: bool
+    input_norm: bool
     pooling: Pooling
 
 
@@ -61,6 +65,7 @@ def _shared(config: Layered | Gated) -> _Shared:
     return {
         "geometry": config.geometry,
         "time_difference": config.time_difference,
+        "input_norm": config.input_norm,
         "pooling": config.pooling,
     }
 
@@ -304,7 +309,13 @@ class GatedNetwork(Classifier):
     ) -> None:
         super().__init__(features, classes, config.units, **_shared(config), streams=streams)
         self.layers = nn.ModuleList(
-            GatedLayer(config.kind, config.units if index else self.inputs, config.units, config.dropout)
+            GatedLayer(
+                config.kind,
+                config.units if index else self.inputs,
+                config.units,
+                config.dropout,
+                config.dropout_mask,
+            )
             for index in range(config.layers)
         )
 
@@ -331,9 +342,9 @@ def build(
     """
     model = config.model if isinstance(config, Config) else config
     names = config.data.streams if isinstance(config, Config) else _JOINTS_ALONE
-    network = _build(model, features, classes, _streams(names, features, layout))
+    network = _build(model, features, classes, _streams(names, features, layout), layout)
     if model.bidirectional:
-        back = _build(model, features, classes, _streams(names, features, layout))
+        back = _build(model, features, classes, _streams(names, features, layout), layout)
         network = Bidirectional(network, back)
     if isinstance(model, Recurrent) and model.bound == "penalty":
         network.bound_penalty = model.bound_penalty
@@ -348,7 +359,9 @@ def _streams(names: tuple[str, ...], features: int, layout: Layout | None) -> St
     return Streams(features, names, len(layout.joints), layout.bones)
 
 
-def _build(config: Model, features: int, classes: int, streams: Streams | None) -> Classifier:
+def _build(
+    config: Model, features: int, classes: int, streams: Streams | None, layout: Layout | None
+) -> Classifier:
     match config:
         case Plain():
             return PlainIndRNN(config, features, classes, streams)
@@ -361,5 +374,9 @@ def _build(config: Model, features: int, classes: int, streams: Streams | None) 
                 found = ", ".join(streams.names)
                 raise ValueError(f"data.streams: a convolutional network expects joint alone, found {found}")
             return ConvolutionalIndRNN(config, features, classes)
+        case Graph():
+            if layout is None:
+                raise ValueError("model.kind: expected a joint layout for a graph, found none")
+            return GraphIndRNN(config, features, classes, layout, streams)
         case LSTM() | GRU():
             return GatedNetwork(config, features, classes, streams)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from action_indrnn.checkpoint import Card, replacing
 from action_indrnn.classifier import Classifier
+from action_indrnn.data_prep import normalize
 from action_indrnn.layers import IndRNN
 from action_indrnn.step import check_causal
 from action_indrnn.step import of as step_of
@@ -54,9 +55,11 @@ def export(model: Classifier, card: Card, out: Path) -> float:
     """Writes the step; the largest difference from torch over chained frames, relative to the largest logit.
 
     Raises:
-        ValueError: the network needs the whole clip, packages are missing, or the file does not agree.
+        ValueError: the network or its view needs the whole clip, packages are missing, or the file does not
+            agree.
     """
     check_causal(model)
+    normalize.check_causal(card.view)
     try:
         import onnx
         import onnxruntime  # noqa: F401  # checks the file
@@ -82,6 +85,7 @@ def export(model: Classifier, card: Card, out: Path) -> float:
         "classes": card.classes,
         "joints": card.joint_layout["joints"],
         "view": card.view,
+        "align": card.config.data.align,
         "frames": card.config.data.frames,
         "clip_frames": card.clip_frames,
         "program": card.program,
@@ -122,7 +126,7 @@ def _difference(model: Classifier, content: bytes) -> float:
                 theirs = np.zeros_like(theirs)
             x = random.normal(0, 0.5, (batch, model.features)).astype(np.float32)
             logits, theirs = runtime.run(None, {"features": x, "state": theirs})
-            expected = step.advance(torch.from_numpy(x), ours).numpy()
+            expected = step.advance(torch.from_numpy(x), ours.unbind()).numpy()
             worst = max(worst, float(np.abs(logits - expected).max()))
             largest = max(largest, float(np.abs(expected).max()))
     return worst / largest

@@ -12,12 +12,15 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from action_indrnn.dataset import Clips, Integers
+from action_indrnn.data_prep import normalize
+from action_indrnn.dataset import Clips, Integers, Sampling
 from action_indrnn.evaluation import SEED
 from action_indrnn.models import Classifier
+from action_indrnn.people import Bodies
 from action_indrnn.recognizer import Recognizer
+from action_indrnn.scene import RATE
 from action_indrnn.step import check_causal
-from action_indrnn.streaming import RATE, Bodies, FrameAnswers, feed_all
+from action_indrnn.streaming import FrameAnswers, feed_all
 
 SHARES = tuple(range(10, 101, 10))  # percent
 STREAM_MINUTES = 10.0  # of unsegmented streams, at 30 frames a second
@@ -62,7 +65,14 @@ class Unsegmented:
 
 @torch.inference_mode()
 def running_logits(
-    model: Classifier, clips: Clips, numbers: Integers, *, frames: int, passes: int, batch: int
+    model: Classifier,
+    clips: Clips,
+    numbers: Integers,
+    *,
+    frames: int,
+    passes: int,
+    batch: int,
+    sampling: Sampling = "segments",
 ) -> NDArray[np.float32]:
     """Logits after each sampled frame, (S, N, K), the mean over passes; clips sampled as `evaluation` does.
 
@@ -77,7 +87,7 @@ def running_logits(
     for start in tqdm(range(0, len(numbers), count), desc="over time", disable=None, leave=False):
         some = numbers[start : start + count]
         uniform = clips.uniform(some, passes, frames, SEED).reshape(-1, frames + 1)
-        x = clips.sample(np.tile(some, passes), frames, uniform).to(device)
+        x = clips.sample(np.tile(some, passes), frames, uniform, sampling).to(device)
         state = None
         for step in range(frames):
             logits, state = model(x[step : step + 1], state)
@@ -137,13 +147,19 @@ def unsegmented(
 def measure(
     recognizer: Recognizer, clips: Clips, numbers: Integers, labels: Integers
 ) -> tuple[Early, Unsegmented]:
-    """Both, of some clips, sampled as the model's settings say; labels are those of all clips."""
+    """Both, of some clips, sampled as the model's settings say; labels are those of all clips.
+
+    Raises:
+        ValueError: the network or its view needs the whole clip.
+    """
+    normalize.check_causal(recognizer.card.view)
     settings = recognizer.card.config
     logits = running_logits(
         recognizer.model,
         clips,
         numbers,
         frames=settings.data.frames,
+        sampling=settings.data.sampling,
         passes=settings.evaluate.passes,
         batch=settings.evaluate.batch,
     )

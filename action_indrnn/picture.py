@@ -66,8 +66,8 @@ def filmstrip(films: Sequence[Film], layout: Layout, path: Path, *, count: int =
         ValueError: matplotlib is missing.
     """
     figure_kind = _matplotlib()
-    flat = [_flat(film) for film in films]
-    box = _box(list(zip(flat, films, strict=True)))
+    flat = [flat_points(film) for film in films]
+    box = bounding_box(list(zip(flat, films, strict=True)))
     ratio = np.clip((box[1] - box[0]) / (box[3] - box[2]), 0.45, 2.2)
     figure = figure_kind(figsize=(count * _INCHES * ratio, len(films) * (_INCHES + 0.45)), dpi=_DPI)
     panels = figure.subplots(len(films), count, squeeze=False)
@@ -94,8 +94,8 @@ def animation(film: Film, layout: Layout, path: Path, *, frame_rate: float = FRA
     figure_kind = _matplotlib()
     from matplotlib.animation import PillowWriter
 
-    points = _flat(film)
-    box = _box([(points, film)])
+    points = flat_points(film)
+    box = bounding_box([(points, film)])
     ratio = np.clip((box[1] - box[0]) / (box[3] - box[2]), 0.5, 2.0)
     figure = figure_kind(figsize=(3.4 * ratio, 3.9), dpi=80)
     axes = figure.subplots()
@@ -118,7 +118,7 @@ def _matplotlib() -> "type[Figure]":
     return Figure
 
 
-def _flat(film: Film) -> NDArray[np.float64]:
+def flat_points(film: Film) -> NDArray[np.float64]:
     """(M, T, V, 2) metres to the right and up as the sensor sees it, turned a little about its own middle."""
     seen = film.joints[film.present]
     middle = np.median(seen, axis=(0, 1)) if len(seen) else np.zeros(3)
@@ -129,7 +129,7 @@ def _flat(film: Film) -> NDArray[np.float64]:
     return np.stack([across, y * np.cos(pitch) + away * np.sin(pitch)], axis=-1)
 
 
-def _box(flat: Sequence[tuple[NDArray[np.float64], Film]]) -> tuple[float, float, float, float]:
+def bounding_box(flat: Sequence[tuple[NDArray[np.float64], Film]]) -> tuple[float, float, float, float]:
     """Left, right, bottom and top of all that is shown."""
     points = np.concatenate([points[film.present].reshape(-1, 2) for points, film in flat])
     if not len(points):
@@ -155,7 +155,7 @@ def _draw(
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_color("#dddddd")
-    sides = _sides(layout)
+    sides = joint_sides(layout)
     for body in reversed(range(len(points))):
         if not film.present[body, frame]:
             continue
@@ -184,7 +184,7 @@ def _styles(ink: NDArray[Any]) -> dict[int, dict[str, Any]]:
     }
 
 
-def _sides(layout: Layout) -> list[str]:
+def joint_sides(layout: Layout) -> list[str]:
     """The side of each joint."""
     sides = ["middle"] * len(layout.joints)
     for left, right in layout.pairs:

@@ -1,6 +1,9 @@
-"""The published figures of the shipped configurations, ours beside them."""
+"""The published figures of the shipped configurations, ours beside them, and those of other methods."""
 
+import csv
 from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 from action_indrnn import config
 from action_indrnn.config import Published
@@ -11,6 +14,27 @@ def rows() -> Iterator[tuple[str, Published]]:
     for name in config.names():
         for figure in config.load(name).published:
             yield name, figure
+
+
+class Peer(NamedTuple):
+    """A published accuracy of another method, top-1 in percent."""
+
+    dataset: str
+    protocol: str
+    method: str
+    kind: str
+    top1: float
+    source: str
+
+
+def peers(dataset: str) -> list[Peer]:
+    """Other methods' published accuracies on a data set, as `peers.csv` lists them."""
+    with Path(__file__).with_name("peers.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["dataset"] == dataset]
+    return [
+        Peer(dataset, row["protocol"], row["method"], row["kind"], float(row["top1"]), row["source"])
+        for row in rows
+    ]
 
 
 def as_text(notes: bool = False) -> str:

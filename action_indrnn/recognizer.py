@@ -15,7 +15,7 @@ from action_indrnn.checkpoint import Card
 from action_indrnn.data_prep import clip_file, posture
 from action_indrnn.data_prep.clip import Clip
 from action_indrnn.data_prep.layout import Layout
-from action_indrnn.data_prep.normalize import normalize
+from action_indrnn.data_prep.normalize import check_causal, normalize
 from action_indrnn.data_prep.sources import Source
 from action_indrnn.dataset import Clips
 from action_indrnn.models import Classifier
@@ -89,6 +89,11 @@ class Recognizer:
 
         Raises:
             ValueError: the joints do not fit the model; or see `read`.
+
+        >>> recognizer = Recognizer.load("run/model.safetensors")
+        >>> verdict = recognizer.classify("raw/S001C001P001R001A001.skeleton")
+        >>> len(verdict.probabilities)
+        14
         """
         clip = clip if isinstance(clip, Clip) else self.read(clip)
         return self.classify_all([clip])[0]
@@ -103,12 +108,15 @@ class Recognizer:
                     f"found {clip.joints.shape[2]} of {clip.joints.shape[3]}"
                 )
         settings = self.card.config
-        store = Clips.of_clips([normalize(clip, self.card.layout(), self.card.view) for clip in clips])
+        layout = self.card.layout()
+        store = Clips.of_clips([normalize(clip, layout, self.card.view) for clip in clips])
+        store = store.aligned(layout) if settings.data.align else store
         logits = evaluation.scores(
             self.model,
             store,
             np.arange(len(clips)),
             frames=settings.data.frames,
+            sampling=settings.data.sampling,
             deviation=settings.data.frames_deviation,
             passes=settings.evaluate.passes,
             batch=settings.evaluate.batch,
@@ -123,8 +131,9 @@ class Recognizer:
         """One frame of the network; all streams share it.
 
         Raises:
-            ValueError: the network needs the whole clip.
+            ValueError: the network or the model's view needs the whole clip.
         """
+        check_causal(self.card.view)
         return step.of(self.model)
 
     def stream(self, **settings: Any) -> Stream:

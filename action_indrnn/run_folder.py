@@ -1,13 +1,17 @@
 """The folder of a training run: who may write into it, and what stands in it.
 
-`config.toml`, `metrics.csv` (one line an epoch), `checkpoint.pt` (to go on from), and at the end
-`model.safetensors` and `report.json`. Every file is written whole or not at all.
+`config.toml`, `run.toml` (what was trained on what, where and when), `metrics.csv` (one line an epoch),
+`checkpoint.pt` (to go on from), and at the end `model.safetensors` and `report.json`. Every file is written
+whole or not at all.
 """
 
 import csv
+import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import tomli_w
 
 from action_indrnn import checkpoint, config
 from action_indrnn.checkpoint import Card, replacing
@@ -36,7 +40,11 @@ class RunFolder:
             raise ValueError(f"{self.path}: expected a new folder, found a file")
         self.remove_leftovers()
         taken = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
-        taken -= {"config.toml", "metrics.csv"}  # a run killed in its first epoch has left no more
+        taken -= {
+            "config.toml",
+            "run.toml",
+            "metrics.csv",
+        }  # a run killed in its first epoch has left no more
         if taken:
             found = ", ".join(sorted(taken)[:3])
             raise ValueError(f"{self.path}: expected a new folder, found {found} in it")
@@ -51,6 +59,13 @@ class RunFolder:
         """Write `config.toml`."""
         with replacing(self.path / "config.toml") as partial:
             partial.write_text(config.dump(settings), encoding="utf-8")
+
+    def note(self, **facts: Any) -> None:
+        """Put facts into `run.toml`, beside those that stand there."""
+        path = self.path / "run.toml"
+        before = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        with replacing(path) as partial:
+            partial.write_text(tomli_w.dumps(before | facts), encoding="utf-8")
 
     def write_metrics(self, columns: Collection[str], rows: Iterable[Mapping[str, float]]) -> None:
         """Write `metrics.csv`."""

@@ -6,6 +6,13 @@ from dataclasses import dataclass
 from action_indrnn.config import Train
 
 
+def epochs(train: Train, steps: int) -> int | None:
+    """How many epochs of so many steps to train for at most; none without a limit."""
+    if train.max_epochs is None:
+        return None
+    return max(train.max_epochs, math.ceil(train.min_steps / steps))
+
+
 def rate(train: Train, learning_rate: float, step: int, steps: int) -> float:
     """The learning rate of a step.
 
@@ -15,9 +22,10 @@ def rate(train: Train, learning_rate: float, step: int, steps: int) -> float:
         step: number of the step, from 0, over all epochs.
         steps: in an epoch.
     """
-    if train.schedule == "cosine" and train.max_epochs is not None:
+    limit = epochs(train, steps)
+    if train.schedule == "cosine" and limit is not None:
         low = train.learning_rate_min
-        share = (1 + math.cos(math.pi * step / (train.max_epochs * steps))) / 2
+        share = (1 + math.cos(math.pi * step / (limit * steps))) / 2
         learning_rate = low + (learning_rate - low) * share
     if step < train.warm_up * steps:
         learning_rate *= (step + 1) / (train.warm_up * steps)

@@ -6,6 +6,8 @@ be gathered, kept and written as they are.
 Shapes: `B` rows, `F` features, `H` units, `S` numbers of a state, `K` classes.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -24,35 +26,44 @@ class Step:
 
     Attributes:
         width: S, numbers in the state of a row.
+        way: what computes a step, and why nothing faster does, in words.
+        fast: whether the compiled step does.
 
     Raises:
         ValueError: the network needs the whole clip.
     """
 
-    def __init__(self, model: Classifier) -> None:
+    def __init__(self, model: Classifier, way: str = "the network's own modules") -> None:
         check_causal(model)
+        self.way = way
+        self.fast = False
         self.model = model.eval()
         self.device = next(model.parameters()).device
         self.units = [module.units for module in model.memories()]
         self.width = sum(self.units)
 
     @torch.inference_mode()
-    def advance(self, x: Tensor, state: Tensor) -> Tensor:
-        """Returns the logits (B, K) after one more frame x (B, F); the state (B, S) is replaced in place."""
-        parts = torch.split(state.to(self.device), self.units, dim=1)
-        logits, after = self.model(x.to(self.device)[None], tuple(part.contiguous() for part in parts))
-        torch.cat(tuple(part.to(state.device) for part in after), dim=1, out=state)
-        return logits.to(state.device)  # type: ignore[no-any-return]
+    def advance(self, x: Tensor, states: Sequence[Tensor]) -> Tensor:
+        """Returns the logits (B, K) after the frame x (B, F); the states, (S,) each, replaced in place."""
+        state = torch.stack(tuple(states)).to(self.device)
+        logits, after = self.model(
+            x.to(self.device)[None],
+            tuple(part.contiguous() for part in torch.split(state, self.units, dim=1)),
+        )
+        for one, new in zip(states, torch.cat(after, dim=1).to(x.device), strict=True):
+            one.copy_(new)
+        return logits.to(x.device)  # type: ignore[no-any-return]
 
 
 class FusedStep(Step):
     """Steps through plain and residual networks with every batch normalisation folded into its neighbours.
 
-    Few rows take the compiled step, where it is there; not from two threads at once, as its memory is given.
+    They take the compiled step where it is there; `program` is none where it is not, or does not know the
+    activation.
     """
 
     def __init__(self, model: PlainIndRNN | ResidualIndRNN) -> None:
-        super().__init__(model)
+        super().__init__(model, f"the {compiled.reason()}")
         # In both networks maps and recurrent blocks alternate in the order in which they are registered.
         linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
         maps = [module for module in linear if module is not model.classifier]
@@ -63,18 +74,27 @@ class FusedStep(Step):
         self.layers, (self.weight, self.bias) = _fold(maps, blocks, joins, model.classifier)
         self.front = model.front
         self.program: compiled.Program | None = None
-        if compiled.available() and self.activation in compiled.ACTIVATIONS:
+        known = self.activation in compiled.ACTIVATIONS
+        if compiled.available() and known:
             self.program = compiled.Program(self.layers, self.weight, self.bias, self.activation)
+            self.fast = True
+        else:
+            why = compiled.reason() if known else f"the compiled step knows no {self.activation}"
+            self.way = f"torch operations, several times as slow; {why}"
+
+    def advance(self, x: Tensor, states: Sequence[Tensor]) -> Tensor:
+        """Returns the logits (B, K) after the frame x (B, F); the states, (S,) each, replaced in place."""
+        h = x
+        if self.front is not None:
+            with torch.inference_mode():
+                h = self.front(x[None])[0].contiguous()
+        return self._in_torch(h, states) if self.program is None else self.program.advance(h, states)
 
     @torch.inference_mode()
-    def advance(self, x: Tensor, state: Tensor) -> Tensor:
-        """Returns the logits (B, K) after one more frame x (B, F); the state (B, S) is replaced in place."""
-        h = x if self.front is None else self.front(x[None])[0]
-        if self.program is not None and len(h) <= compiled.MOST_ROWS:
-            return self.program.advance(h.contiguous(), state)
+    def _in_torch(self, h: Tensor, states: Sequence[Tensor]) -> Tensor:
+        state = torch.stack(tuple(states))
         trunk: Tensor | None = None
-        parts = torch.split(state, self.units, dim=1)
-        for layer, part in zip(self.layers, parts, strict=True):
+        for layer, part in zip(self.layers, torch.split(state, self.units, dim=1), strict=True):
             z = _map(h, layer.weight, layer.bias)
             if layer.joins:
                 z = trunk = z if trunk is None else trunk.add_(z)
@@ -88,6 +108,8 @@ class FusedStep(Step):
             elif self.activation == "tanh":
                 part.tanh_()
             h = part
+        for one, new in zip(states, state, strict=True):
+            one.copy_(new)
         return _map(h, self.weight, self.bias)
 
 
@@ -97,9 +119,18 @@ def of(model: Classifier) -> Step:
     Raises:
         ValueError: the network needs the whole clip.
     """
-    around = (model.streams, model.difference, model.mean)
-    bare = next(model.parameters()).is_cpu and all(module is None for module in around)
-    return FusedStep(model) if bare and isinstance(model, PlainIndRNN | ResidualIndRNN) else Step(model)
+    slow = {
+        f"a {type(model).__name__}": not isinstance(model, PlainIndRNN | ResidualIndRNN),
+        "a network on another device": not next(model.parameters()).is_cpu,
+        "streams of bones or motion": model.streams is not None,
+        "time differences": model.difference is not None,
+        "a normalised input": model.input_norm is not None,
+        "a mean over time": model.mean is not None,
+    }
+    found = [what for what, there in slow.items() if there]
+    if not found and isinstance(model, PlainIndRNN | ResidualIndRNN):
+        return FusedStep(model)
+    return Step(model, f"the network's own modules, several times as slow; no fused step for {found[0]}")
 
 
 def check_causal(model: Classifier) -> None:

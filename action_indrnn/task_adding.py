@@ -4,13 +4,15 @@ Shapes: `T` steps, `B` sequences in a batch. Source: Hochreiter and Schmidhuber 
 al., arXiv 1504.00941, and Li et al., CVPR 2018.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from action_indrnn.layers import IndRNN
 from action_indrnn.task_config import Adding, AddingNet
-from action_indrnn.task_fit import Score, Trainer
+from action_indrnn.task_fit import Score, Trainer, generator
 
 TESTED = 1000  # sequences of the test at the end
 BASELINE = 1 / 6  # mean squared error of the answer 1: twice the variance of U(0, 1)
@@ -65,40 +67,65 @@ class AddingLSTM(nn.Module):
         return self.answer(h[-1])[:, 0]  # type: ignore[no-any-return]
 
 
-def trainer(settings: Adding, device: str | torch.device = "cpu") -> Trainer:
-    """Returns what trains a network on fresh sequences; validations see the same, the test others."""
-    data, train = settings.data, settings.train
-    torch.manual_seed(train.seed)
-    lstm = settings.model.kind == "lstm"
-    model = AddingLSTM(settings.model) if lstm else AddingIndRNN(settings.model, data.length)
-    model.to(device)
-    fresh = torch.Generator().manual_seed(train.seed)
-    held_out = sequences(data.length, data.test, torch.Generator().manual_seed(train.seed + 1))
+class AddingTask:
+    """A network learns fresh sequences; validations see the same ones, the test others.
 
-    length = data.length if data.grow_from is None else min(data.grow_from, data.length)
-    errors: list[float] = []  # since the last validation
+    Attributes:
+        model, measure, data: see `Task`.
+        length: steps of the training sequences now.
+    """
 
-    def loss() -> Tensor:
-        x, target = sequences(length, train.batch, fresh)
-        error = F.mse_loss(model(x.to(device)), target.to(device))
-        errors.append(error.item())
+    measure = "mean squared error"
+    data = "made"
+
+    def __init__(self, settings: Adding, device: str | torch.device = "cpu") -> None:
+        data, self.seed = settings.data, settings.train.seed
+        torch.manual_seed(self.seed)
+        lstm = settings.model.kind == "lstm"
+        self.model = AddingLSTM(settings.model) if lstm else AddingIndRNN(settings.model, data.length)
+        self.model.to(device)
+        self.settings, self.device = settings, device
+        self.length = data.length if data.grow_from is None else min(data.grow_from, data.length)
+        self.held_out = sequences(data.length, data.test, torch.Generator().manual_seed(self.seed + 1))
+        self._errors: list[float] = []  # since the last validation
+
+    def loss(self, step: int) -> Tensor:
+        """Returns the mean squared error on fresh sequences."""
+        x, target = sequences(self.length, self.settings.train.batch, generator(self.seed, step))
+        error = F.mse_loss(self.model(x.to(self.device)), target.to(self.device))
+        self._errors.append(error.item())
         return error
 
-    def validate() -> Score:
-        nonlocal length
-        if length < data.length and sum(errors) < data.grown * len(errors):
-            length = min(2 * length, data.length)
-            made.set_rate(made.schedule.learning_rate * data.grown_rate)
-        errors.clear()
-        return measured(*held_out)
+    def validate(self) -> Score:
+        """Measures at full length; the training sequences grow where they have been learned."""
+        data, rate = self.settings.data, 1.0
+        if self.length < data.length and sum(self._errors) < data.grown * len(self._errors):
+            self.length = min(2 * self.length, data.length)
+            rate = data.grown_rate
+        self._errors.clear()
+        error = self._error(*self.held_out)
+        return Score(error, error, rate=rate)
 
-    def measured(x: Tensor, target: Tensor) -> Score:
-        parts = [model(part.to(device)).cpu() for part in torch.split(x, train.batch, dim=1)]
-        error = F.mse_loss(torch.cat(parts), target).item()
+    def test(self) -> Score:
+        """Measures at full length on sequences that neither training nor validation has."""
+        fresh = torch.Generator().manual_seed(self.seed + 2)
+        error = self._error(*sequences(self.settings.data.length, TESTED, fresh))
         return Score(error, error)
 
-    def test() -> Score:
-        return measured(*sequences(data.length, TESTED, torch.Generator().manual_seed(train.seed + 2)))
+    def position(self) -> dict[str, Any]:
+        """Returns the length and the errors that decide when it grows."""
+        return {"length": self.length, "errors": list(self._errors)}
 
-    made = Trainer(model, train, loss, validate, measure="mean squared error", test=test)
-    return made
+    def restore(self, position: dict[str, Any]) -> None:
+        """Goes to a position."""
+        self.length, self._errors = position["length"], list(position["errors"])
+
+    def _error(self, x: Tensor, target: Tensor) -> float:
+        batch = self.settings.train.batch
+        parts = [self.model(part.to(self.device)).cpu() for part in torch.split(x, batch, dim=1)]
+        return F.mse_loss(torch.cat(parts), target).item()
+
+
+def trainer(settings: Adding, device: str | torch.device = "cpu") -> Trainer:
+    """Returns what trains a fresh network on the adding problem."""
+    return Trainer(AddingTask(settings, device), settings.train)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from action_indrnn.layers import DropoutOverTime, FrameBatchNorm, IndRNN, Linear
+from action_indrnn.frame_norm import FrameBatchNorm
+from action_indrnn.layers import DropoutOverTime, IndRNN, Linear
 from action_indrnn.task_config import DenseLanguage, Language, LanguageNet, PlainLanguage, ResidualLanguage
 
 

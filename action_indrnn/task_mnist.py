@@ -7,8 +7,8 @@ of Li et al., arXiv 1910.06251, as in Sunnydreamrain/IndRNN_pytorch.
 import gzip
 import math
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from action_indrnn.models import build
 from action_indrnn.task_config import Mnist
-from action_indrnn.task_fit import Score, Trainer
+from action_indrnn.task_fit import Score, Trainer, fingerprint, generator
 
 SIDE, CLASSES = 28, 10
 EVALUATION_BATCH = 250
@@ -110,6 +110,70 @@ def pixel_order(settings: Mnist) -> Tensor:
     return torch.randperm(SIDE**2, generator=torch.Generator().manual_seed(settings.data.permutation_seed))
 
 
+class MnistTask:
+    """A network learns the digits of the MNIST files in a folder.
+
+    Attributes:
+        model, measure, data: see `Task`.
+
+    Raises:
+        IdxError: the files are missing or damaged.
+        ValueError: fewer training digits than a batch and the validation need.
+    """
+
+    measure = "accuracy in %"
+
+    def __init__(self, settings: Mnist, folder: str | Path, device: str | torch.device = "cpu") -> None:
+        held_out, self.batch, self.seed = settings.data.validation, settings.train.batch, settings.train.seed
+        self.pixels, self.labels = read_digits(folder, "train")
+        self.tested = read_digits(folder, "t10k")
+        if len(self.labels) < held_out + self.batch:
+            raise ValueError(
+                f"{folder}: expected at least {held_out + self.batch:,} training digits "
+                f"(data.validation + train.batch), found {len(self.labels):,}"
+            )
+        self.data = fingerprint(self.pixels, self.labels, *self.tested)
+        torch.manual_seed(self.seed)
+        self.model = build(settings.model, features=1, classes=CLASSES).to(device)
+        self.device, self.order = device, pixel_order(settings)
+        shuffled = torch.randperm(len(self.labels), generator=torch.Generator().manual_seed(self.seed))
+        self.held_out, self.trained = shuffled[:held_out], shuffled[held_out:]
+        self._mixed = (-1, self.trained)  # an epoch, and the training digits in its order
+
+    def loss(self, step: int) -> Tensor:
+        """Returns the cross-entropy of a batch; every epoch has an order of its own."""
+        epoch, number = divmod(step, len(self.trained) // self.batch)
+        if self._mixed[0] != epoch:
+            order = torch.randperm(len(self.trained), generator=generator(self.seed, epoch))
+            self._mixed = epoch, self.trained[order]
+        batch = self._mixed[1][number * self.batch : (number + 1) * self.batch]
+        logits, _ = self.model(sequences(self.pixels[batch], self.order).to(self.device))
+        return F.cross_entropy(logits, self.labels[batch].to(self.device))
+
+    def validate(self) -> Score:
+        """Measures on the training digits held out."""
+        return self._score(self.pixels[self.held_out], self.labels[self.held_out])
+
+    def test(self) -> Score:
+        """Measures on the t10k digits."""
+        return self._score(*self.tested)
+
+    def position(self) -> dict[str, Any]:
+        """Returns nothing: the batches follow from the seed and the step."""
+        return {}
+
+    def restore(self, position: dict[str, Any]) -> None:
+        """Does nothing."""
+
+    def _score(self, pixels: Tensor, labels: Tensor) -> Score:
+        parts = torch.split(pixels, EVALUATION_BATCH)
+        logits = torch.cat(
+            [self.model(sequences(part, self.order).to(self.device))[0].cpu() for part in parts]
+        )
+        accuracy = (logits.argmax(dim=1) == labels).double().mean().item()
+        return Score(F.cross_entropy(logits, labels).item(), 100 * accuracy, accuracy)
+
+
 def trainer(settings: Mnist, folder: str | Path, device: str | torch.device = "cpu") -> Trainer:
     """Returns what trains a fresh network on the MNIST files in a folder.
 
@@ -117,40 +181,4 @@ def trainer(settings: Mnist, folder: str | Path, device: str | torch.device = "c
         IdxError: the files are missing or damaged.
         ValueError: fewer training digits than a batch and the validation need.
     """
-    train = settings.train
-    pixels, labels = read_digits(folder, "train")
-    test = read_digits(folder, "t10k")
-    if len(labels) < settings.data.validation + train.batch:
-        raise ValueError(
-            f"{folder}: expected at least {settings.data.validation + train.batch:,} training digits "
-            f"(data.validation + train.batch), found {len(labels):,}"
-        )
-    torch.manual_seed(train.seed)
-    model = build(settings.model, features=1, classes=CLASSES).to(device)
-    generator = torch.Generator().manual_seed(train.seed)
-    shuffled = torch.randperm(len(labels), generator=generator)
-    held_out, trained = shuffled[: settings.data.validation], shuffled[settings.data.validation :]
-    validation = (pixels[held_out], labels[held_out])
-    order = pixel_order(settings)
-
-    def batches() -> Iterator[Tensor]:
-        while True:
-            mixed = trained[torch.randperm(len(trained), generator=generator)]
-            yield from mixed[: len(mixed) // train.batch * train.batch].view(-1, train.batch)
-
-    numbers = batches()
-
-    def loss() -> Tensor:
-        batch = next(numbers)
-        logits, _ = model(sequences(pixels[batch], order).to(device))
-        return F.cross_entropy(logits, labels[batch].to(device))
-
-    def score(digits: tuple[Tensor, Tensor]) -> Score:
-        parts = torch.split(digits[0], EVALUATION_BATCH)
-        logits = torch.cat([model(sequences(part, order).to(device))[0].cpu() for part in parts])
-        accuracy = (logits.argmax(dim=1) == digits[1]).double().mean().item()
-        return Score(F.cross_entropy(logits, digits[1]).item(), 100 * accuracy, accuracy)
-
-    return Trainer(
-        model, train, loss, lambda: score(validation), measure="accuracy in %", test=lambda: score(test)
-    )
+    return Trainer(MnistTask(settings, folder, device), settings.train)

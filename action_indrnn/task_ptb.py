@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from action_indrnn.task_config import Ptb, PtbData
-from action_indrnn.task_fit import Score, Trainer
+from action_indrnn.task_fit import Score, Trainer, fingerprint
 from action_indrnn.task_language import LanguageModel, State, detached
 
 END = "<eos>"  # stands for the end of a line
@@ -144,43 +145,84 @@ def surprise(model: LanguageModel, text: Tensor, segment: int, device: str | tor
     return total / text[1:].numel()
 
 
+class PtbTask:
+    """A language model learns the text in a folder or zip archive.
+
+    Attributes:
+        model, measure, data: see `Task`.
+
+    Raises:
+        ValueError: a text is missing, damaged, or too short for the batch.
+    """
+
+    def __init__(self, settings: Ptb, path: str | Path, device: str | torch.device = "cpu") -> None:
+        data, train = settings.data, settings.train
+        corpus = read_corpus(path, data.unit)
+        try:
+            self.text = streams(corpus.train, train.batch)
+            self.valid, self.tested = (streams(part, data.test_batch) for part in (corpus.valid, corpus.test))
+        except ValueError as error:
+            raise TextError(f"{path}: {error}") from error
+        self.data = fingerprint(corpus.train, corpus.valid, corpus.test)
+        self.measure = "bits a character" if data.unit == "characters" else "perplexity"
+        torch.manual_seed(train.seed)
+        self.model = LanguageModel(settings.model, len(corpus.symbols)).to(device)
+        self.settings, self.device = data, device
+        self.seed = train.seed
+        self._epoch, self._number = -1, 0  # of the next segment
+        self._parts: list[tuple[slice, bool]] = []  # of the epoch
+        self._state: State | None = None
+
+    def loss(self, step: int) -> Tensor:
+        """Returns the cross-entropy of the next segment, whose state is that after the one before."""
+        if self._number == len(self._parts):
+            self._begin(self._epoch + 1)
+        part, fresh = self._parts[self._number]
+        x, target = self.text[part].to(self.device), self.text[part.start + 1 : part.stop + 1]
+        logits, after = self.model(x, None if fresh else self._state)
+        self._state = detached(after)
+        self._number += 1
+        return F.cross_entropy(logits.flatten(0, 1), target.flatten().to(self.device))
+
+    def _begin(self, epoch: int) -> None:
+        """Draws an epoch's segments, and before which of them the state is zero."""
+        random = np.random.default_rng((self.seed, epoch))
+        parts = list(segments(len(self.text), self.settings, random))
+        fresh = random.random(len(parts)) < self.settings.reset
+        fresh[0] = True
+        self._epoch, self._number = epoch, 0
+        self._parts = list(zip(parts, fresh.tolist(), strict=True))
+
+    def validate(self) -> Score:
+        """Measures on the validation text."""
+        return self._score(self.valid)
+
+    def test(self) -> Score:
+        """Measures on the test text."""
+        return self._score(self.tested)
+
+    def position(self) -> dict[str, Any]:
+        """Returns the next segment's place and the state before it."""
+        state = None if self._state is None else list(self._state)
+        return {"epoch": self._epoch, "number": self._number, "state": state}
+
+    def restore(self, position: dict[str, Any]) -> None:
+        """Goes to a position."""
+        if position["epoch"] >= 0:
+            self._begin(position["epoch"])
+        self._number = position["number"]
+        if (state := position["state"]) is not None:
+            self._state = State(state[0], tuple(h.to(self.device) for h in state[1]))
+
+    def _score(self, text: Tensor) -> Score:
+        nats = surprise(self.model, text, self.settings.segment, self.device)
+        return Score(nats, nats / math.log(2) if self.settings.unit == "characters" else math.exp(nats))
+
+
 def trainer(settings: Ptb, path: str | Path, device: str | torch.device = "cpu") -> Trainer:
     """Returns what trains a fresh language model on the text in a folder or zip archive.
 
     Raises:
         ValueError: a text is missing, damaged, or too short for the batch.
     """
-    data, train = settings.data, settings.train
-    corpus = read_corpus(path, data.unit)
-    try:
-        text = streams(corpus.train, train.batch)
-        valid, test = (streams(part, data.test_batch) for part in (corpus.valid, corpus.test))
-    except ValueError as error:
-        raise TextError(f"{path}: {error}") from error
-    torch.manual_seed(train.seed)
-    model = LanguageModel(settings.model, len(corpus.symbols)).to(device)
-    random = np.random.default_rng(train.seed)
-
-    def batches() -> Iterator[tuple[Tensor, Tensor, bool]]:
-        """Yields inputs, targets, and whether the state is zero before them."""
-        while True:
-            for number, part in enumerate(segments(len(text), data, random)):
-                fresh = number == 0 or random.random() < data.reset
-                yield text[part], text[part.start + 1 : part.stop + 1], fresh
-
-    parts = batches()
-    state: State | None = None
-
-    def loss() -> Tensor:
-        nonlocal state
-        x, target, fresh = next(parts)
-        logits, after = model(x.to(device), None if fresh else state)
-        state = detached(after)
-        return F.cross_entropy(logits.flatten(0, 1), target.flatten().to(device))
-
-    def score(text: Tensor) -> Score:
-        nats = surprise(model, text, data.segment, device)
-        return Score(nats, nats / math.log(2) if data.unit == "characters" else math.exp(nats))
-
-    measure = "bits a character" if data.unit == "characters" else "perplexity"
-    return Trainer(model, train, loss, lambda: score(valid), measure=measure, test=lambda: score(test))
+    return Trainer(PtbTask(settings, path, device), settings.train)

@@ -3,8 +3,9 @@
 Every random number of a run follows from its seed and the number of the step, never from what ran before, so
 a run that was interrupted anywhere goes on bit for bit as if it had not been.
 
-A run folder holds `config.toml`, `metrics.csv` (one line an epoch), `checkpoint.pt` (to go on from), and at
-the end `model.safetensors` and `report.json` (the test split, measured once).
+A run folder holds `config.toml`, `run.toml` (on what, where and when), `metrics.csv` (one line an epoch),
+`checkpoint.pt` (to go on from), and at the end `model.safetensors` and `report.json` (the test split,
+measured once).
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from action_indrnn import __version__, checkpoint, dataset, evaluation, processes, schedule
-from action_indrnn.batches import WEIGHTS, Batches, seed_torch
+from action_indrnn import __version__, checkpoint, dataset, environment, evaluation, processes, schedule
+from action_indrnn.batches import WEIGHTS, Batches
 from action_indrnn.checkpoint import Card, Measured
 from action_indrnn.config import Config
 from action_indrnn.data_prep import layout
@@ -34,6 +36,7 @@ from action_indrnn.models import Classifier, build
 from action_indrnn.optimisation import Learner
 from action_indrnn.run_folder import RunFolder
 from action_indrnn.schedule import Schedule
+from action_indrnn.seeds import seed_torch
 
 METRICS = (
     "epoch",
@@ -66,6 +69,7 @@ class Result:
     """A finished run.
 
     Attributes:
+        protocol: what it was trained and measured under.
         model: its model file.
         report: on the test split.
         epochs: epochs trained.
@@ -73,11 +77,23 @@ class Result:
         validation_accuracy: of those weights; NaN if nothing was held out.
     """
 
+    protocol: str
     model: Path
     report: Report
     epochs: int
     best_epoch: int
     validation_accuracy: float
+
+    def as_text(self) -> str:
+        """The result for a screen."""
+        report, validation = self.report, self.validation_accuracy
+        chosen = "the last" if math.isnan(validation) else f"validation {validation:.2%}"
+        return (
+            f"{self.epochs} epochs, weights of epoch {self.best_epoch} ({chosen})\n"
+            f"{self.protocol} test: top-1 {report.top(1):.2%}, top-5 {report.top(5):.2%}, "
+            f"mean class {report.mean_class:.2%} ({len(report.labels):,} clips, {report.passes} passes)\n"
+            f"model file  {self.model}"
+        )
 
 
 class Run:
@@ -113,10 +129,12 @@ class Run:
         self.split: Split = dataset.split(
             prepared, protocol, validation=train.validation, share=train.validation_share, seed=train.seed
         )
-        self.clips = Clips.of_set(prepared).near(torch.device(device), where)
+        joints = layout.from_table(prepared.meta["layout"], str(prepared.path / "meta.toml"))
+        clips = Clips.of_set(prepared)
+        clips = clips.aligned(joints) if settings.data.align else clips
+        self.clips = clips.near(torch.device(device), where)
         self.labels = prepared.column("label")
         self.device = torch.device(device)
-        joints = layout.from_table(prepared.meta["layout"], str(prepared.path / "meta.toml"))
         self.batches = Batches(settings, self.clips, self.labels, self.split.train, self.device, joints.pairs)
         seed_torch(train.seed, WEIGHTS)
         self.model: Classifier = build(settings, self.clips.features, len(prepared.classes), joints).to(
@@ -128,11 +146,26 @@ class Run:
         self._saved = -math.inf  # when, seconds
 
     @property
+    def epochs(self) -> int | None:
+        """How many epochs to train for at most; none without a limit."""
+        return schedule.epochs(self.settings.train, self.batches.steps)
+
+    @property
     def finished(self) -> bool:
         """Whether the learning rate or the number of epochs has reached its end."""
         train = self.settings.train
-        limit = math.inf if train.max_epochs is None else train.max_epochs
+        limit = math.inf if self.epochs is None else self.epochs
         return self.progress.epoch >= limit or self.progress.schedule.learning_rate < train.learning_rate_min
+
+    def as_text(self) -> str:
+        """What is trained on what, for a screen."""
+        split, settings = self.split, self.settings
+        weights = sum(parameter.numel() for parameter in self.model.parameters())
+        return (
+            f"{settings.model.kind}, {weights:,} parameters, {self.protocol}, seed {settings.train.seed}; "
+            f"clips: {len(split.train):,} training, {len(split.validation):,} validation ({split.held_out}), "
+            f"{len(split.test):,} test"
+        )
 
     def start(self) -> None:
         """Make the run's folder.
@@ -145,9 +178,15 @@ class Run:
     def _claim(self) -> None:
         self.folder.claim()
         self._write_head()
+        self.folder.note(started=datetime.now(UTC).replace(microsecond=0))
 
     def _write_head(self) -> None:
         self.folder.write_config(self.settings)
+        self.folder.note(
+            protocol=self.protocol,
+            prepared_set=str(self.prepared.path.absolute()),
+            environment=environment.facts(self.device),
+        )
         self.folder.write_metrics(METRICS, self.progress.history)
 
     def resume(self) -> None:
@@ -171,7 +210,7 @@ class Run:
                     f"{path}: expected {what} {expected.get(what)}, found {found.get(what)}; "
                     "only train.max_epochs may change within a run, and that not under a cosine schedule"
                 )
-        limit, done = self.settings.train.max_epochs, state["progress"]["epoch"]
+        limit, done = self.epochs, state["progress"]["epoch"]
         if limit is not None and done > limit:
             raise ValueError(
                 f"{path}: expected at most {limit} epochs (train.max_epochs), found {done} trained"
@@ -277,7 +316,7 @@ class Run:
             verdict = progress.schedule.judge(
                 progress.epoch + 1, accuracy, loss, patience, train.learning_rate_drop
             )
-        elif progress.epoch + 1 == train.max_epochs:
+        elif progress.epoch + 1 == self.epochs:
             verdict = "better"
             progress.schedule.best_epoch, progress.schedule.best_accuracy = progress.epoch + 1, accuracy
         else:
@@ -308,6 +347,7 @@ class Run:
             self.clips,
             numbers,
             frames=self.settings.data.frames,
+            sampling=self.settings.data.sampling,
             deviation=self.settings.data.frames_deviation,
             passes=train.validation_passes,
             batch=self.settings.evaluate.batch,
@@ -378,7 +418,15 @@ class Run:
         )
         if processes.is_first():
             self.folder.write_result(report, model, card)
-        return Result(self.folder.model, report, self.progress.epoch, chosen.best_epoch, chosen.best_accuracy)
+            self.folder.note(finished=datetime.now(UTC).replace(microsecond=0))
+        return Result(
+            self.protocol,
+            self.folder.model,
+            report,
+            self.progress.epoch,
+            chosen.best_epoch,
+            chosen.best_accuracy,
+        )
 
 
 def _fingerprint(prepared: PreparedSet) -> str:

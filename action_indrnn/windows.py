@@ -6,10 +6,9 @@ slots p, p + k, p + 2k, ..., so every slot steps one phase, and the answer is th
 A window that is full starts anew; several windows, staggered, stand side by side, and the one that has seen
 most answers.
 
-Shapes: `W` windows, `k` phases, `S` steps of a window, `N` numbers of a state, `K` classes, `V` joints.
+Shapes: `W` windows, `k` phases, `S` steps of a window, `N` numbers of a state, `K` classes.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from action_indrnn.data_prep.clip import Floats
-from action_indrnn.data_prep.layout import Layout
-from action_indrnn.data_prep.normalize import View, placement
 
 
 @dataclass(frozen=True)
@@ -56,9 +53,11 @@ class Windows:
 
     Attributes:
         states: (W k, N).
-        logits: (W k, K), of every phase's last step.
+        rows: (N,) each, those of the states.
+        logits: (W k, K) float32, of every phase's last step.
         starts: (W,) the slot in which each window began.
         stepped: (W k,) steps of each phase in its window.
+        counts: (W,) steps of all phases in a window.
         origins: each window's origin and turn, from its first frame with somebody in it.
         swapped: whether in a window the pair stands in reversed order.
     """
@@ -67,9 +66,11 @@ class Windows:
         self.grid = grid
         rows = grid.windows * grid.phases
         self.states = torch.zeros(rows, width)
-        self.logits = torch.zeros(rows, classes)
+        self.rows = self.states.unbind()
+        self.logits = np.zeros((rows, classes), np.float32)
         self.starts: list[int] = []
         self.stepped = [0] * rows
+        self.counts = [0] * grid.windows
         self.origins: list[tuple[Floats, Floats | None] | None] = [None] * grid.windows
         self.swapped = [False] * grid.windows
         self.restart(start)
@@ -80,62 +81,55 @@ class Windows:
         self.starts = [start + round(window * stagger) for window in range(self.grid.windows)]
         self.states.zero_()
         self.stepped = [0] * len(self.stepped)
+        self.counts = [0] * self.grid.windows
         self.origins = [None] * self.grid.windows
 
-    def due(self, before: int, slot: int, swap: bool) -> Iterator[tuple[int, int]]:
-        """Yields (window, row) of every phase that steps in the slots behind `before` up to `slot`.
+    def due(self, before: int, slot: int, swap: bool) -> list[tuple[int, list[int]]]:
+        """Each window with the rows of its phases that step in the slots behind `before` up to `slot`.
 
         A phase that would have stepped several times steps once: what came between was not seen. Windows
         that are full start anew; `swap` says in which order a pair then stands.
         """
-        length, phases = self.grid.length, self.grid.phases
+        phases, found = self.grid.phases, []
         for window, start in enumerate(self.starts):
             if slot < start:
                 continue
-            if slot - start >= length:
-                start += (slot - start) // length * length
-                self.starts[window] = start
-                rows = range(window * phases, (window + 1) * phases)
-                self.states[rows.start : rows.stop] = 0
-                self.stepped[rows.start : rows.stop] = [0] * phases
-                self.origins[window] = None
-            if not any(self.stepped[window * phases : (window + 1) * phases]):
+            if slot - start >= self.grid.length:
+                start = self._renew(window, slot)
+            if not self.counts[window]:
                 self.swapped[window] = swap
-            for at in range(max(before + 1, start, slot - phases + 1), slot + 1):
-                row = window * phases + (at - start) % phases
+            first = max(before + 1, start, slot - phases + 1)
+            rows = [window * phases + (at - start) % phases for at in range(first, slot + 1)]
+            for row in rows:
                 self.stepped[row] += 1
-                yield window, row
-
-    def features(self, window: int, joints: list[Floats | None], layout: Layout, view: View) -> Floats:
-        """(M, V, 3) what a step of a window gets of the joints of its actors, none where one is not seen."""
-        if self.swapped[window]:
-            joints = joints[::-1]
-        if self.origins[window] is None:
-            pose = next((pose for pose in joints if pose is not None), None)
-            if pose is not None:
-                self.origins[window] = placement(pose, layout, view)
-        found = np.zeros((len(joints), len(layout.joints), 3), np.float32)
-        place = self.origins[window]
-        if place is None:
-            return found
-        origin, turn = place
-        for actor, pose in enumerate(joints):
-            if pose is not None:
-                found[actor] = pose - origin if turn is None else (pose - origin) @ turn.T
+            self.counts[window] += len(rows)
+            found.append((window, rows))
         return found
 
-    def answer(self) -> tuple[NDArray[np.float64], float]:
-        """The mean logits (K,) of the phases of the window that has seen most, and its share of all steps.
+    def _renew(self, window: int, slot: int) -> int:
+        """Start a full window anew; the slot in which it thereby began."""
+        rows = slice(window * self.grid.phases, (window + 1) * self.grid.phases)
+        start = self.starts[window]
+        start += (slot - start) // self.grid.length * self.grid.length
+        self.starts[window] = start
+        self.states[rows] = 0
+        self.stepped[rows] = [0] * self.grid.phases
+        self.counts[window] = 0
+        self.origins[window] = None
+        return start
+
+    def answer(self) -> tuple[NDArray[np.float32], float]:
+        """The logits (R, K) of the phases of the window that has seen most, and its share of all steps.
 
         With nothing seen since a restart they are those of before, and the share is 0.
         """
-        phases = self.grid.phases
-        seen = [sum(self.stepped[first : first + phases]) for first in range(0, len(self.stepped), phases)]
-        best = int(np.argmax(seen))
-        own = range(best * phases, (best + 1) * phases)
-        rows = [row for row in own if self.stepped[row]] or list(own)
-        logits = self.logits.numpy()[rows].astype(np.float64).mean(axis=0)
-        return logits, min(1.0, seen[best] / self.grid.length)
+        most = max(self.counts)
+        first = self.counts.index(most) * self.grid.phases
+        own = slice(first, first + self.grid.phases)
+        logits = self.logits[own]
+        if most and 0 in self.stepped[own]:
+            logits = logits[[steps > 0 for steps in self.stepped[own]]]
+        return logits, min(1.0, most / self.grid.length)
 
     def table(self) -> dict[str, Any]:
         """What is not a tensor, as JSON's types."""
@@ -157,7 +151,7 @@ class Windows:
         Raises:
             ValueError: tensors of another shape.
         """
-        for ours, theirs in ((self.states, states), (self.logits, logits)):
+        for ours, theirs in ((self.states, states), (torch.from_numpy(self.logits), logits)):
             if ours.shape != theirs.shape:
                 raise ValueError(
                     f"state of a stream: expected a tensor of shape {tuple(ours.shape)}, "
@@ -165,6 +159,10 @@ class Windows:
                 )
             ours.copy_(theirs)
         self.starts, self.stepped, self.swapped = table["starts"], table["stepped"], table["swapped"]
+        phases = self.grid.phases
+        self.counts = [
+            sum(self.stepped[first : first + phases]) for first in range(0, len(self.rows), phases)
+        ]
         self.origins = [
             None
             if place is None

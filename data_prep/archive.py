@@ -10,129 +10,25 @@
     meta.toml     format version, data set, classes, joint layout, preprocessing, protocols, counts
 
 It is written under a temporary name and renamed when it is whole, so a folder of the final name is always
-whole.
+whole; see `set_writer`.
 """
 
-import csv
-import io
-import os
 import tomllib
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import tomli_w
 from numpy.typing import NDArray
 
-from action_indrnn.data_prep.bodies import MOST_ACTORS, Dropped
+from action_indrnn.data_prep.bodies import MOST_ACTORS
 from action_indrnn.data_prep.clip import Clip, Floats
-from action_indrnn.data_prep.folders import NewFolder
 
 FORMAT = 1
 FILES = ("joints.npy", "index.csv", "skipped.csv", "dropped.csv", "meta.toml")
 META = ("format", "dataset", "title", "classes", "layout", "preprocessing", "counts", "protocols")
 INDEX = ("name", "start", "length", "bodies", "label")  # what every index has
-
-
-class Writer:
-    """Writes a prepared set, clip by clip, with memory for one clip.
-
-    Use as a context manager; `finish` makes the set appear under its name, and leaving without it removes
-    everything written.
-    """
-
-    def __init__(
-        self, out: Path, joint_shape: tuple[int, int], columns: Iterable[str], *, overwrite: bool = False
-    ) -> None:
-        self.folder = NewFolder(out, replace=FILES if overwrite else ())
-        self.joint_shape = joint_shape
-        self.clips = 0
-        self.rows = 0
-        self.skipped = 0
-        self._joints: IO[bytes] = (self.folder.path / "joints.npy").open("wb")
-        self._header = len(self._joints_header())
-        self._joints.write(self._joints_header())
-        self._tables: list[IO[str]] = []
-        self._columns = (*INDEX, *columns)
-        self._index = self._table("index.csv", self._columns)
-        self._skipped = self._table("skipped.csv", ("name", "source", "reason"))
-        self._dropped = self._table("dropped.csv", ("name", "body", "frames", "reason"))
-
-    def _table(self, name: str, columns: Iterable[str]) -> Any:
-        file = (self.folder.path / name).open("w", encoding="utf-8", errors="backslashreplace", newline="")
-        self._tables.append(file)
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        return writer
-
-    def _joints_header(self) -> bytes:
-        buffer = io.BytesIO()
-        header = {"descr": "<f4", "fortran_order": False, "shape": (self.rows, *self.joint_shape)}
-        np.lib.format.write_array_header_1_0(buffer, header)
-        return buffer.getvalue()
-
-    def add(self, clip: Clip, columns: Mapping[str, int | str], dropped: Iterable[Dropped]) -> None:
-        """Append a clip.
-
-        Args:
-            clip: its joints have the set's (V, C).
-            columns: label and the set's own columns.
-            dropped: the bodies that are not in it.
-        """
-        bodies, length = clip.present.shape
-        if clip.joints.shape[2:] != self.joint_shape:
-            raise ValueError(
-                f"{clip.name}: expected joints {self.joint_shape}, found {clip.joints.shape[2:]}"
-            )
-        joints = np.where(clip.present[..., None, None], clip.joints, np.float32(np.nan))
-        self._joints.write(joints.astype("<f4").tobytes())
-        row = {**columns, "name": clip.name, "start": self.rows, "length": length, "bodies": bodies}
-        self._index.writerow([row[column] for column in self._columns])
-        for body in dropped:
-            self._dropped.writerow([clip.name, body.body_id, body.frames, body.reason])
-        self.clips += 1
-        self.rows += bodies * length
-
-    def skip(self, name: str, source: str, reason: str) -> None:
-        """Record a recording that is left out."""
-        self._skipped.writerow([name, source, reason])
-        self.skipped += 1
-
-    def finish(self, meta: Mapping[str, Any]) -> None:
-        """Complete the set and let it appear under its name."""
-        header = self._joints_header()
-        if len(header) != self._header:
-            raise RuntimeError(f"expected a header of {self._header} bytes, found {len(header)}")
-        self._joints.seek(0)
-        self._joints.write(header)
-        (self.folder.path / "meta.toml").write_text(
-            tomli_w.dumps({"format": FORMAT, **meta}), encoding="utf-8"
-        )
-        self._close(sync=True)
-        self.folder.finish()
-
-    def _close(self, *, sync: bool) -> None:
-        files: list[IO[Any]] = [self._joints, *self._tables]
-        for file in files:
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-            file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with suppress(OSError):  # a full disk refuses the last buffers; what counts is the first error
-            self._close(sync=False)
-        self.folder.__exit__(kind, error, trace)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ turns, round after round, and their medians count.
 """
 
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -13,9 +14,9 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice, product
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -28,6 +29,7 @@ SHORTEST, MEDIAN, LONGEST = 32, 67, 300  # frames of a clip in NTU RGB+D 60
 SPREAD = 0.4  # of the logarithm of the length; the mean is then 73 frames
 BODY_SHARES = {1: 0.7915, 2: 0.2012, 3: 0.0070, 4: 0.0003}  # clips with so many body ids, 56,578 in all
 _STEP = 0.02  # metres that a joint moves from frame to frame
+_DISTINCT = 2_000  # recordings; to make more text would take longer than all else
 _PARSED = 60  # clips that the parsers take in a turn
 _FIRST_ID = 2**56
 
@@ -71,13 +73,6 @@ class WalkRow:
     worker_memory: float
 
 
-def names() -> Iterator[str]:
-    """All usable names of NTU RGB+D 60, as many as there could be."""
-    numbers = product(range(1, 18), (1, 2, 3), range(1, 41), (1, 2), range(1, 61))
-    every = (str(ntu.ClipName(*each)) for each in numbers)
-    return (name for name in every if name not in ntu.missing())
-
-
 def clip_text(name: str, seed: int) -> bytes:
     """The text of a made recording."""
     rng = np.random.default_rng([seed, *ntu.parse_name(name)])
@@ -97,19 +92,53 @@ def clip_text(name: str, seed: int) -> bytes:
     return made.to_text(MadeClip(name, frames, (), tuple(bodies)))
 
 
-def write_archive(path: Path, clips: int, seed: int) -> tuple[list[bytes], int]:
-    """Write a zip archive of made recordings; the first texts, and the bytes of all."""
-    some: list[bytes] = []
-    size = 0
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        some_names = islice(names(), clips)
-        for name in tqdm(some_names, total=clips, desc="make text", unit=" clips", disable=None, leave=False):
-            text = clip_text(name, seed)
-            archive.writestr(f"nturgb+d_skeletons/{name}.skeleton", text)
-            size += len(text)
-            if len(some) < _PARSED:
-                some.append(text)
-    return some, size
+def write_archive(path: Path, clips: int, seed: int) -> None:
+    """Write a zip archive of made recordings under the first names of NTU RGB+D 60; 56,880 are all.
+
+    After the first `_DISTINCT` the recordings repeat, packed as they are.
+    """
+    whole = path.with_name(f"{path.name}.partial")
+    bar = tqdm(total=clips, desc="make text", unit=" clips", disable=None, leave=False)
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive, whole.open("rb") as packed, bar:
+        for number, name in enumerate(islice(map(str, ntu.names("ntu60")), clips)):
+            member = f"nturgb+d_skeletons/{name}.skeleton"
+            if number < _DISTINCT:
+                archive.writestr(member, clip_text(name, seed))
+            else:
+                _repeat(archive, packed, archive.filelist[number % _DISTINCT], member)
+            bar.update()
+    whole.replace(path)
+
+
+def _repeat(archive: zipfile.ZipFile, packed: IO[bytes], first: zipfile.ZipInfo, name: str) -> None:
+    """Write a member's packed bytes once more, under another name."""
+    info = zipfile.ZipInfo(name, first.date_time)
+    for key in ("compress_type", "CRC", "compress_size", "file_size", "external_attr", "create_system"):
+        setattr(info, key, getattr(first, key))
+    archive.fp.flush()  # type: ignore[union-attr] # open here
+    packed.seek(first.header_offset + len(first.FileHeader()))
+    content = packed.read(first.compress_size)
+    info.header_offset = archive.start_dir
+    archive.fp.seek(archive.start_dir)  # type: ignore[union-attr]
+    archive.fp.write(info.FileHeader() + content)  # type: ignore[union-attr]
+    archive.start_dir += len(info.FileHeader()) + len(content)
+    archive.filelist.append(info)
+    archive.NameToInfo[name] = info
+
+
+def read_archive(path: Path) -> tuple[list[bytes], int, int]:
+    """The first texts of an archive, how many there are, and the bytes of all.
+
+    Raises:
+        ValueError: not an archive.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            texts = [archive.read(member) for member in members[:_PARSED]]
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path}: expected a zip archive of made recordings: {error}") from error
+    return texts, len(members), sum(member.file_size for member in members)
 
 
 def read_plainly(data: bytes) -> list[list[dict[str, Any]]]:
@@ -183,20 +212,26 @@ def walk(archive: Path, out: Path, clips: int, size: int, workers: int) -> WalkR
     return WalkRow(workers, seconds, processor, clips / seconds, size / 1e6 / seconds, main, worker)
 
 
-def run(clips: int, rounds: int, seed: int, workers: int = 0) -> Iterator[str]:
-    """The lines of a report, each as soon as it is known; everything made is removed.
+def run(clips: int, rounds: int, seed: int, workers: int = 0, kept: Path | None = None) -> Iterator[str]:
+    """The lines of a report, each as soon as it is known; what is made is removed.
 
     Args:
         clips: recordings to make.
         rounds: turns of every parser.
         seed: of the recordings.
         workers: the most processes to prepare with; 0 for one a core.
+        kept: an archive that is made if it is not there, and stays.
+
+    Raises:
+        ValueError: `kept` is no archive.
     """
-    with tempfile.TemporaryDirectory(prefix="action-indrnn-bench-") as folder:
-        archive = Path(folder) / "raw.zip"
-        texts, size = write_archive(archive, clips, seed)
+    with tempfile.TemporaryDirectory(prefix="action-indrnn-bench-", dir=kept and kept.parent) as folder:
+        archive = kept or Path(folder) / "raw.zip"
+        if not archive.exists():
+            write_archive(archive, clips, seed)
+        texts, clips, size = read_archive(archive)
         yield (
-            f"{clips:,} made recordings, seed {seed}: {size / 1e6:,.0f} MB of text, "
+            f"{clips:,} made recordings: {size / 1e6:,.0f} MB of text, "
             f"{archive.stat().st_size / 1e6:,.0f} MB in a zip archive"
         )
         yield f"\nparsers on one core, median of {rounds:<12}MB/s   as fast as the plain reader"
@@ -205,10 +240,14 @@ def run(clips: int, rounds: int, seed: int, workers: int = 0) -> Iterator[str]:
         head = "seconds  processor s  clips/s   MB/s   peak MB: main, each other"
         yield f"\nzip archive to prepared set  {head}"
         for count in sorted({1, workers or pool.cores()}):
-            way = walk(archive, Path(folder) / f"set{count}", clips, size, count)
+            out = Path(folder) / f"set{count}"
+            way = walk(archive, out, clips, size, count)
             processes = f"{count} process" + ("es" if count > 1 else "")
             memory = f"{way.main_memory:.0f}" + (f", {way.worker_memory:.0f}" if count > 1 else "")
             yield (
                 f"  {processes:<27}{way.seconds:>7.1f}{way.processor_seconds:>13.1f}{way.clips:>9,.0f}"
                 f"{way.megabytes:>7,.0f}   {memory}"
             )
+            prepared = sum(file.stat().st_size for file in out.iterdir())
+            shutil.rmtree(out)
+        yield f"\nthe prepared set takes {prepared / 1e6:,.0f} MB"

@@ -1,5 +1,6 @@
 """A folder that appears under its name when it is whole, never before."""
 
+import glob
 import os
 import shutil
 from collections.abc import Collection
@@ -11,27 +12,31 @@ from typing import Self
 class NewFolder:
     """A folder under a temporary name; `finish` renames it, leaving without that removes it.
 
-    What killed runs have left beside it is removed at the next try; a folder that was killed while it was
-    being replaced comes back.
+    What killed runs have left beside it is removed at the next try, or taken over; a folder that was killed
+    while it was being replaced comes back.
 
     Attributes:
         path: where to write.
+        taken_over: whether it holds what a run has left that was cut off.
     """
 
-    def __init__(self, out: Path, *, replace: Collection[str] = ()) -> None:
+    def __init__(self, out: Path, *, replace: Collection[str] = (), keep: str = "") -> None:
         """Make the temporary folder.
 
         Args:
             out: the final name; absent or an empty folder.
             replace: file names; a folder at `out` that holds these and nothing else is replaced in the end.
+            keep: a file name; a temporary folder that holds it outlives Ctrl-C and what the system refuses,
+                and the next run takes it over.
 
         Raises:
             ValueError: `out` is taken.
         """
         self.out = out = out.absolute()
         self.replace = replace
+        self.keep = keep
         out.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(out)
+        leftovers = _leftovers(out, keep)
         if out.exists() and not out.is_dir():
             raise ValueError(f"{out}: expected a new folder, found a file")
         if out.exists() and any(out.iterdir()):
@@ -43,7 +48,20 @@ class NewFolder:
                 expected = f"a folder of {', '.join(replace)} and nothing else to overwrite"
                 raise ValueError(f"{out}: expected {expected}; the difference is {odd}")
         self.path = out.with_name(f"{out.name}.partial-{os.getpid()}")
+        self.taken_over = False
+        for leftover in leftovers:
+            if self.taken_over:
+                shutil.rmtree(leftover)
+            else:
+                self.taken_over = _rename(leftover, self.path)
+        if not self.taken_over:
+            self.path.mkdir()
+
+    def clear(self) -> None:
+        """Throw away what was taken over."""
+        shutil.rmtree(self.path)
         self.path.mkdir()
+        self.taken_over = False
 
     def finish(self) -> None:
         """Let the folder appear under its name."""
@@ -65,7 +83,8 @@ class NewFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.path.exists():
+        cut_off = isinstance(error, KeyboardInterrupt | OSError)
+        if self.path.exists() and not (cut_off and self.keep and (self.path / self.keep).is_file()):
             shutil.rmtree(self.path)
 
 
@@ -79,17 +98,34 @@ def _sync(folder: Path) -> None:
             os.close(handle)
 
 
-def _remove_leftovers(out: Path) -> None:
-    for leftover in out.parent.glob(f"{out.name}.*-*"):
+def _leftovers(out: Path, keep: str) -> list[Path]:
+    """The temporary folders of killed runs that hold the file `keep`; all others are removed."""
+    kept = []
+    for leftover in sorted(out.parent.glob(f"{glob.escape(out.name)}.*-*")):
         kind, _, process = leftover.name.removeprefix(f"{out.name}.").partition("-")
-        if kind in ("partial", "old") and process.isdigit() and not _runs(int(process)):
-            if kind == "old" and not out.exists():
-                leftover.rename(out)
-            else:
-                shutil.rmtree(leftover)
+        if kind not in ("partial", "old") or not process.isdigit() or _runs(int(process)):
+            continue
+        if kind == "old" and not out.exists():
+            leftover.rename(out)
+        elif kind == "partial" and keep and (leftover / keep).is_file():
+            kept.append(leftover)
+        else:
+            shutil.rmtree(leftover)
+    return kept
+
+
+def _rename(leftover: Path, path: Path) -> bool:
+    """Take a folder over; False where another run was faster."""
+    try:
+        leftover.rename(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _runs(process: int) -> bool:
+    if process == os.getpid():
+        return False  # it had our number before us: in a container every run may be process 1
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""Normalises clips: origin and, on request, the viewing direction."""
+"""Normalises clips: origin and, on request, the viewing direction and the size of the body."""
 
 from typing import Literal
 
@@ -7,27 +7,31 @@ import numpy as np
 from action_indrnn.data_prep.clip import Clip, Floats
 from action_indrnn.data_prep.layout import Layout
 
-View = Literal["camera", "first-frame", "raw"]
-VIEWS: tuple[View, ...] = ("camera", "first-frame", "raw")
+View = Literal["camera", "first-frame", "whole-clip", "raw"]
+VIEWS: tuple[View, ...] = ("camera", "first-frame", "whole-clip", "raw")
+MEAN_BONE = 0.2  # metres; about that of a Kinect's 19 to 24 bones of a grown-up
 
 
 def normalize(clip: Clip, layout: Layout, view: View = "camera") -> Clip:
     """The clip with the main actor's centre joint of the first valid frame as origin.
 
     Both actors move with it, so their distance and all motion stay. Uses the first valid frame only, so a
-    stream can be normalised the same way.
+    stream can be normalised the same way; the view "whole-clip" alone needs all frames.
 
     Args:
         clip: actors ranked; the first is the main actor.
         layout: says which joint is the centre and which lines run across the body.
         view: "camera" leaves the camera's axes; "first-frame" turns about the vertical (y) axis until the
-            main actor faces the camera in that frame; "raw" leaves the origin too, as the original IndRNN
-            code does. Gravity's direction is never changed.
+            main actor faces the camera in that frame; "whole-clip" until it does on average over all of its
+            frames; "raw" leaves the origin too, as the original IndRNN code does. Gravity's direction is
+            never changed.
     """
     if view == "raw":
         return clip
-    first = int(np.argmax(clip.present[0]))
-    origin, turn = placement(clip.joints[0, first], layout, view)
+    poses = clip.joints[0, clip.present[0]]
+    origin, turn = placement(poses[0], layout, "camera" if view == "whole-clip" else view)
+    if view == "whole-clip":
+        turn = _turn(poses, layout)
     joints = clip.joints - origin
     if turn is not None:
         joints = joints @ turn.T
@@ -35,17 +39,54 @@ def normalize(clip: Clip, layout: Layout, view: View = "camera") -> Clip:
     return Clip(clip.name, joints, clip.present)
 
 
-def placement(pose: Floats, layout: Layout, view: View) -> tuple[Floats, Floats | None]:
-    """The origin (3,) and the turn (3, 3), if any, that the main actor's first pose (V, 3) gives a clip."""
-    if view == "raw":
-        return np.zeros(3, np.float32), None
-    return pose[layout.centre].copy(), _turn(pose, layout) if view == "first-frame" else None
+def placement(pose: Floats, layout: Layout, view: View, align: bool = False) -> tuple[Floats, Floats | None]:
+    """The origin (3,) and the turn (3, 3), if any, that the main actor's first pose (V, 3) gives a clip.
+
+    Args:
+        pose: joints.
+        layout: of them.
+        view: see `normalize`.
+        align: whether the turn is `alignment`'s, whatever the view.
+
+    Raises:
+        ValueError: the view is not decided by the first pose.
+    """
+    check_causal(view)
+    origin = np.zeros(3, np.float32) if view == "raw" else pose[layout.centre].copy()
+    if align:
+        return origin, alignment(pose, layout)
+    return origin, _turn(pose[None], layout) if view == "first-frame" else None
 
 
-def _turn(pose: Floats, layout: Layout) -> Floats:
-    """(3, 3) rotation about y that lays the mean left-to-right line of a pose (V, 3) along x."""
+def alignment(pose: Floats, layout: Layout) -> Floats:
+    """(3, 3) turn of a pose (V, 3) to the camera, as in "first-frame", and scale to bones of `MEAN_BONE`."""
+    turn = _turn(pose[None], layout)
+    if not layout.bones:
+        return turn
+    child, parent = np.array(layout.bones).T
+    length = np.linalg.norm(pose[child] - pose[parent], axis=1).mean()
+    return turn * np.float32(MEAN_BONE / length) if length > 0 else turn
+
+
+def check_causal(view: View) -> None:
+    """Check that a view can be taken before a clip's end.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if view == "whole-clip":
+        raise ValueError(
+            "expected a view that a clip's first frame decides, found 'whole-clip': the model needs the "
+            "whole clip at once and cannot answer frame by frame; preprocess with --view first-frame"
+        )
+
+
+def _turn(poses: Floats, layout: Layout) -> Floats:
+    """(3, 3) rotation about y that lays the mean left-to-right line of poses (T, V, 3) along x."""
+    if not layout.across:
+        return np.eye(3, dtype=np.float32)
     left, right = np.array(layout.across).T
-    across = (pose[right] - pose[left]).mean(axis=0)
+    across = (poses[:, right] - poses[:, left]).mean(axis=(0, 1))
     length = np.hypot(across[0], across[2])
     if length == 0:
         return np.eye(3, dtype=np.float32)

@@ -6,9 +6,10 @@ counts are those of the published name lists less the missing clips.
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import resources
+from itertools import product
 from typing import NamedTuple
 
 from action_indrnn.data_prep.clip import ClipError
@@ -37,6 +38,42 @@ COUNTS = {  # train, test
     ("ntu120", "xset"): (54_468, 59_477),
 }
 
+# Who performed in which setup, from the published name lists: setup, then performers. Everyone did all of a
+# setup's 60 actions twice before three cameras.
+_CAST = """
+1 1 2 3 4 5 6 7 8
+2 3 7 8 9 10 11 12 13 14
+3 1 2 7 8 15 16 17 18 19
+4 3 7 8 20
+5 4 10 13 15 16 17 18 21
+6 1 7 8 15 16 17 19 22 23 24
+7 1 7 8 15 16 17 18 19 25 26 27 28
+8 1 7 8 15 19 25 29 30 31 32 33 34 35 36
+9 7 8 15 16 17 19 25
+10 7 8 13 15 16 17 18 19 21 25
+11 1 2 7 8 15 16 17 18 19 25 27 28 38
+12 7 8 15 16 17 18 19 25 27 28 37
+13 7 8 15 16 17 18 19 25 27 28 37
+14 7 8 15 17 19 25 27 37 39
+15 7 8 15 16 17 19 25 37
+16 7 8 19 21 25 39 40
+17 3 7 8 9 15 16 17 20
+18 8 41 42 43 44 45
+19 8 41 42 46 47 48 49 50 51
+20 8 41 43 44 52 53 54
+21 55 56 57 58 59 60
+22 61 62 63 64 65 66 67
+23 55 56 57 58 59 60 61 62 63 64 65 66 67 68
+24 57 60 61 62 63 64 67
+25 55 56 58 59 65 66 68
+26 8 41 44 49 50 51 69 70 71 72 74 75 76 77
+27 6 8 11 41 43 44 78 79 80 81 82 83 84 85 86
+28 8 41 42 43 46 48 70 73 87
+29 6 8 41 43 44 48 49 51 67 74 75 80 88 89 90
+30 8 11 41 43 44 48 67 75 76 81 85 88 91 92 93 94 95 96
+31 6 8 41 42 43 44 51 67 82 85 96 97 98 99 100 101
+32 8 41 43 44 67 102 103 104 105 106
+"""
 
 PROTOCOLS = {
     "ntu60": {"xsub": Protocol("subject", TRAIN_SUBJECTS_60), "xview": Protocol("camera", TRAIN_CAMERAS)},
@@ -74,15 +111,33 @@ def is_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+@cache
+def performers() -> dict[int, tuple[int, ...]]:
+    """Who performed in each setup."""
+    rows = (tuple(map(int, line.split())) for line in _CAST.split("\n") if line)
+    return {setup: tuple(subjects) for setup, *subjects in rows}
+
+
+def setup_actions(setup: int) -> range:
+    """The actions that were performed in a setup: setups 1-17 hold 1-60, the rest 61-120."""
+    return range(1, 61) if setup in _SETUPS_60 else range(61, 121)
+
+
+def names(dataset: str) -> Iterator[ClipName]:
+    """All 56,880 clips of `ntu60` or 114,480 of `ntu120` in order, with those that are missing."""
+    for setup in _SETUPS_60 if dataset == "ntu60" else _SETUPS_120:
+        numbers = product(_CAMERAS, performers()[setup], _REPLICATIONS, setup_actions(setup))
+        yield from (ClipName(setup, *rest) for rest in numbers)
+
+
 def check_name(clip: ClipName, dataset: str) -> None:
     """Check that a clip can belong to `ntu60` or `ntu120`.
 
     Raises:
         ClipError: a number is outside the data set's range; says which.
     """
-    small = dataset == "ntu60" or clip.setup in _SETUPS_60
     setups = _SETUPS_60 if dataset == "ntu60" else _SETUPS_120
-    actions = range(1, 61) if small else range(61, 121)  # setups 1-17 hold actions 1-60, the rest 61-120
+    actions = range(1, 61) if dataset == "ntu60" else setup_actions(clip.setup)
     subjects = range(1, 41) if dataset == "ntu60" else range(1, 107)
     ranges = {
         "setup": setups,

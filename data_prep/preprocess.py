@@ -1,9 +1,10 @@
 """Raw recordings to a prepared set, in several processes, with bounded memory."""
 
+import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -11,18 +12,30 @@ from pathlib import Path
 from tqdm import tqdm
 
 from action_indrnn import __version__
-from action_indrnn.data_prep import archive, bodies, ntu, pool, posture, recordings, sources
+from action_indrnn.data_prep import (
+    bodies,
+    fingerprint,
+    ntu,
+    pool,
+    posture,
+    recordings,
+    skeleton_parser,
+    sources,
+)
 from action_indrnn.data_prep.bodies import Dropped
 from action_indrnn.data_prep.clip import ClipError
 from action_indrnn.data_prep.data_set import DataSet, Left, Sample
+from action_indrnn.data_prep.fingerprint import Plan
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import View, normalize
 from action_indrnn.data_prep.posture import Doubt
 from action_indrnn.data_prep.protocols import TEST, TRAIN
 from action_indrnn.data_prep.recordings import Outcome, Recipe, Skipped
+from action_indrnn.data_prep.set_writer import Writer
 from action_indrnn.data_prep.sources import Source
 
 CHUNK = 25  # recordings a process takes at once
+CHECKPOINT_SECONDS = 5.0
 POOL_FROM = 100  # recordings; starting processes costs about half a second
 
 
@@ -48,6 +61,23 @@ class Summary:
 _Entry = tuple[Sample | Left, list[Dropped]]
 
 
+@dataclass
+class _Tally:
+    """What is counted on the way; a checkpoint's note.
+
+    Attributes:
+        done: recordings that are in the set or left out.
+        first: why the first of those was left out.
+        dropped: bodies left out of clips.
+        counts: training and test clips by protocol.
+    """
+
+    done: int = 0
+    first: str = ""
+    dropped: int = 0
+    counts: dict[str, list[int]] = field(default_factory=dict)
+
+
 def preprocess(
     data_set: DataSet,
     raw: Sequence[Path],
@@ -57,10 +87,12 @@ def preprocess(
     recipe: Recipe = "tracks",
     workers: int = 0,
     overwrite: bool = False,
+    say: Callable[[str], object] = lambda line: None,
 ) -> Summary:
     """Write the prepared set of all recordings in `raw`.
 
-    A recording that cannot become a clip is recorded in `skipped.csv` and never stops the run.
+    A recording that cannot become a clip is recorded in `skipped.csv` and never stops the run. A run over
+    `.skeleton` recordings that was cut off is gone on with by the same call.
 
     Args:
         data_set: says what the clips are called and mean.
@@ -70,6 +102,7 @@ def preprocess(
         recipe: see `recordings.choose`.
         workers: processes; 0 for one a core.
         overwrite: replace a prepared set at `out`, once the new one is whole.
+        say: is told at the start what a user should know.
 
     Raises:
         ValueError: `raw` holds no usable clip, `out` is taken, the recipe knows no such view or data, or a
@@ -78,46 +111,69 @@ def preprocess(
     if recipe == "ctr-gcn" and (view != "camera" or data_set.samples is not None):
         raise ValueError("the recipe ctr-gcn: expected .skeleton recordings and the camera's view")
     joint_layout = data_set.joint_layout()
-    counts = {name: [0, 0] for name in data_set.protocols}
-    dropped_count = 0
+    options = {"view": view, "recipe": recipe}
     doubts: Counter[Doubt] = Counter()
-    entries = (
-        _recordings(data_set, raw, view, recipe, workers)
-        if data_set.samples is None
-        else _samples(data_set, raw)
-    )
+    plan = None if data_set.samples else _plan(data_set, raw)
+    work = fingerprint.of(data_set, options, plan) if plan else ""
     shape = (len(joint_layout.joints), 3)
-    first = ""
-    with archive.Writer(out, shape, data_set.columns, overwrite=overwrite) as writer, closing(entries):
-        for entry, dropped in entries:
-            if isinstance(entry, Left):
-                writer.skip(entry.name, entry.source, entry.reason)
-                first = first or entry.reason
-                continue
-            clip = entry.clip
-            if data_set.samples is not None:
-                doubts.update(posture.doubts(clip, joint_layout))
-                clip = normalize(clip, joint_layout, view)
-            writer.add(clip, entry.columns, dropped)
-            dropped_count += len(dropped)
-            for name, protocol in data_set.protocols.items():
-                role = protocol.role(int(entry.columns[protocol.column]), int(entry.columns["label"]))
-                counts[name][0] += role == TRAIN
-                counts[name][1] += role == TEST
+    with Writer(out, shape, data_set.columns, overwrite=overwrite, work=work) as writer:
+        tally = _Tally(**writer.note) if writer.note else _Tally()
+        for line in _to_know(plan, tally, stale=writer.stale):
+            say(line)
+        entries = (
+            _recordings(plan, tally.done, data_set, view, recipe, workers)
+            if plan
+            else _samples(data_set, raw)
+        )
+        saved = time.monotonic()
+        with closing(entries):
+            for entry, dropped in entries:
+                if isinstance(entry, Left):
+                    writer.skip(entry.name, entry.source, entry.reason)
+                    tally.first = tally.first or entry.reason
+                else:
+                    clip = entry.clip
+                    if data_set.samples is not None:
+                        doubts.update(posture.doubts(clip, joint_layout))
+                        clip = normalize(clip, joint_layout, view)
+                    writer.add(clip, entry.columns, dropped)
+                    tally.dropped += len(dropped)
+                    _count(tally.counts, data_set, entry)
+                tally.done += 1
+                if plan and time.monotonic() - saved >= CHECKPOINT_SECONDS:
+                    writer.checkpoint(asdict(tally))
+                    saved = time.monotonic()
         if not writer.clips:
-            told = f"; the first: {first}" if first else ""
+            told = f"; the first: {tally.first}" if tally.first else ""
             raise ValueError(
                 f"expected recordings of {data_set.name}, found none usable in {writer.skipped}{told}"
             )
         whole = writer.clips == data_set.clip_count
-        divided = {name: (train, test) for name, (train, test) in counts.items()}
+        divided = {name: (tally.counts[name][0], tally.counts[name][1]) for name in data_set.protocols}
         if whole and divided != data_set.counts:
             raise ValueError(
                 f"{data_set.name}: expected the published counts {data_set.counts}, found {divided}"
             )
-        summary = Summary(writer.clips, writer.skipped, dropped_count, whole, divided, doubts)
-        writer.finish(_meta(data_set, joint_layout, {"view": view, "recipe": recipe}, summary, writer.rows))
+        summary = Summary(writer.clips, writer.skipped, tally.dropped, whole, divided, doubts)
+        writer.finish(_meta(data_set, joint_layout, options, summary, writer.rows))
     return summary
+
+
+def _to_know(plan: Plan | None, tally: _Tally, *, stale: bool) -> Iterator[str]:
+    if stale:
+        yield "starts anew: the run that was cut off here had other recordings or options"
+    elif tally.done and plan:
+        yield f"goes on: {tally.done:,} of {len(plan):,} recordings were done by a run that was cut off"
+    if plan and skeleton_parser.reason() != "compiled parser":
+        yield f"slow: {skeleton_parser.reason()}"
+
+
+def _count(counts: dict[str, list[int]], data_set: DataSet, entry: Sample) -> None:
+    for name, protocol in data_set.protocols.items():
+        role = protocol.role(int(entry.columns[protocol.column]), int(entry.columns["label"]))
+        both = counts.setdefault(name, [0, 0])
+        both[0] += role == TRAIN
+        both[1] += role == TEST
 
 
 def _samples(data_set: DataSet, raw: Sequence[Path]) -> Generator[_Entry]:
@@ -136,20 +192,28 @@ def _samples(data_set: DataSet, raw: Sequence[Path]) -> Generator[_Entry]:
             yield entry, []
 
 
-def _recordings(
-    data_set: DataSet, raw: Sequence[Path], view: View, recipe: Recipe, workers: int
-) -> Generator[_Entry]:
-    """The clips of `.skeleton` recordings, normalised; first what is left out unread."""
-    wanted: list[Source] = []
+def _plan(data_set: DataSet, raw: Sequence[Path]) -> Plan:
+    """What is to be read, and what is left out unread."""
+    plan = Plan([], [])
     seen: dict[str, Source] = {}
     for source in sources.find(raw):
         reason = _reason_to_skip(source, data_set, seen)
         if reason:
-            yield Left(source.name, str(source), reason), []
+            plan.left.append(Left(source.name, str(source), reason))
         else:
-            wanted.append(source)
+            plan.wanted.append(source)
+    return plan
+
+
+def _recordings(
+    plan: Plan, done: int, data_set: DataSet, view: View, recipe: Recipe, workers: int
+) -> Generator[_Entry]:
+    """The clips of a plan's recordings behind the first `done`, normalised; first what is left out unread."""
+    yield from ((entry, []) for entry in plan.left[done:])
+    read = max(done - len(plan.left), 0)
+    wanted = plan.wanted[read:]
     outcomes = _outcomes(wanted, data_set, view, recipe, workers)
-    bar = tqdm(outcomes, total=len(wanted), desc="preprocess", unit=" clips", disable=None)
+    bar = tqdm(outcomes, total=len(plan.wanted), initial=read, desc="preprocess", unit=" clips", disable=None)
     for source, outcome in zip(wanted, bar, strict=True):
         if isinstance(outcome, Skipped):
             yield Left(source.name, str(source), outcome.reason), []

@@ -19,8 +19,7 @@ from action_indrnn.data_prep.clip import ClipError
 from action_indrnn.data_prep.ntu import ClipName
 from action_indrnn.data_prep.sources import Source
 
-CAMERAS, SMALL_ACTIONS, ACTIONS = 3, 60, 120
-SMALL_SETUPS = 17  # setups up to this one hold actions 1-60, the others 61-120
+SMALL_SETUPS, SMALL_ACTIONS = 17, 60  # of NTU RGB+D 60
 LIKELY_LEAST = 2_000  # bytes; one body in one frame takes about 2,500
 _CHUNK = 50  # recordings a process reads at once
 
@@ -33,7 +32,7 @@ class Survey:
         recordings: with a clip's name, each once, by name.
         sizes: bytes of each, unpacked.
         copies: recordings whose name was found before.
-        other_names: `.skeleton` recordings whose names are not of NTU's form.
+        others: `.skeleton` recordings whose names are not of NTU's form.
         problems: what cannot be read, with the reason.
         hidden: files that systems leave behind: names that begin with a dot, `__MACOSX`.
         unexpected: all other files.
@@ -44,7 +43,7 @@ class Survey:
     recordings: dict[str, Source] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     copies: list[str] = field(default_factory=list)
-    other_names: list[str] = field(default_factory=list)
+    others: list[Source] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     hidden: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
@@ -67,6 +66,14 @@ class Survey:
         dataset = self.dataset
         return [reason for clip in self.clips if (reason := _impossible(clip, dataset))]
 
+    def strangers(self) -> list[str]:
+        """Recordings of performers that NTU does not have in that setup, with names like its own."""
+        return [
+            f"{clip}: no clip of NTU RGB+D: performer {clip.subject} is not in its setup {clip.setup}"
+            for clip in self.clips
+            if clip.subject not in ntu.performers().get(clip.setup, ())
+        ]
+
     def absent(self) -> list[str]:
         """The clips that should lie beside those that are there.
 
@@ -74,19 +81,14 @@ class Survey:
         NTU's name lists (setup, performer, replication) has all 180 names. Clips on the authors' list of
         missing skeletons are not counted.
         """
-        dataset = self.dataset
-        groups = {clip[:1] + clip[2:4] for clip in self.clips if not _impossible(clip, dataset)}
-        every = (
-            str(ClipName(setup, camera, subject, replication, action))
-            for setup, subject, replication in sorted(groups)
-            for camera in range(1, CAMERAS + 1)
-            for action in (
-                range(1, SMALL_ACTIONS + 1)
-                if setup <= SMALL_SETUPS
-                else range(SMALL_ACTIONS + 1, ACTIONS + 1)
-            )
-        )
-        return [name for name in every if name not in self.recordings and name not in ntu.missing()]
+        groups = {(clip.setup, clip.subject, clip.replication) for clip in self.clips}
+        return [
+            name
+            for clip in ntu.names(self.dataset)
+            if (clip.setup, clip.subject, clip.replication) in groups
+            and (name := str(clip)) not in self.recordings
+            and name not in ntu.missing()
+        ]
 
 
 def _impossible(clip: ClipName, dataset: str) -> str:
@@ -142,12 +144,12 @@ def _take_archive(found: Survey, path: Path) -> None:
 def _take(found: Survey, source: Source, inner: str, size: int) -> None:
     """Sort one file, or member of an archive, in; `inner` is its path below what is surveyed."""
     parts = PurePosixPath(inner).parts
-    if any(part.startswith(".") or part == "__MACOSX" for part in parts):
+    if any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in parts):
         found.hidden.append(str(source))
     elif not sources.RECORDING.fullmatch(inner):
         found.unexpected.append(str(source))
     elif not ntu.is_name(source.name):
-        found.other_names.append(str(source))
+        found.others.append(source)
     elif source.name in found.recordings:
         found.copies.append(f"{source}: found in {found.recordings[source.name]} too")
     else:

@@ -48,12 +48,12 @@ def _load(path: Path) -> tuple[ctypes.CDLL | None, str]:
     for function in (library.indrnn_forward, library.indrnn_backward):
         function.argtypes = [ctypes.c_char_p]
         function.restype = None
-    library.indrnn_use_pool(_torch_pool())
+    library.indrnn_use_pool(torch_pool())
     level = library.indrnn_use_level(len(LEVELS) - 1).decode()
     return library, f"compiled CPU kernel, {level}"
 
 
-def _torch_pool() -> int | None:
+def torch_pool() -> int | None:
     """The address of GOMP_parallel in the OpenMP library that torch runs on; None where it has none."""
     folder = Path(torch.__file__).parent / "lib"
     try:

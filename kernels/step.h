@@ -4,6 +4,9 @@
 
 namespace indrnn_step {
 
+constexpr int64_t TOGETHER = 24;  // rows at most that share one reading of the weights; they fit a core's cache
+constexpr int64_t PANEL = 32;     // outputs whose weights stand together: (outputs / PANEL, inputs, PANEL)
+
 // h = act(scale * z + shift + u * h), z = weight h_before + bias, or the sum of all such z where it joins.
 struct Layer {
     const float *weight, *bias, *scale, *shift, *u;  // scale and shift may be null
@@ -17,15 +20,15 @@ struct Call {
     int64_t classes, last;       // its outputs and inputs
     const float* x;              // (rows, inputs)
     int64_t inputs, rows;
-    float* state;  // (rows, width), replaced
-    int64_t width;
-    float *trunk, *z;  // scratch, (rows, widest)
-    int64_t widest;
-    float* logits;  // (rows, classes)
+    float* const* states;  // one for each row, replaced
+    int64_t widest;        // outputs of a layer, at most
+    float* logits;         // (rows, classes)
+    int64_t threads;
 };
 
-void advance_baseline(const Call& call);
-void advance_avx2(const Call& call);
-void advance_avx512(const Call& call);
+// The rows from `first` up to `end`, at most TOGETHER; `trunk` is scratch, (end - first, widest).
+void advance_baseline(const Call& call, int64_t first, int64_t end, float* trunk);
+void advance_avx2(const Call& call, int64_t first, int64_t end, float* trunk);
+void advance_avx512(const Call& call, int64_t first, int64_t end, float* trunk);
 
 }  // namespace indrnn_step

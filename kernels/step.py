@@ -1,7 +1,7 @@
 """One frame through linear maps and recurrences, compiled: calls the library that `setup.py` builds.
 
-float32 on a CPU, one thread, for few rows: then reading the weights is all the time, and nothing is allocated
-but the logits. Shapes: `B` rows, `F` features, `H` units, `N` numbers of a state, `K` classes.
+float32 on a CPU. A row's numbers do not depend on how many rows or threads there are, and several threads
+may call it. Shapes: `B` rows, `F` features, `H` units, `N` numbers of a state, `K` classes.
 """
 
 import ctypes
@@ -11,14 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-VERSION = 1  # of the layout of `Layer` and `Call` in step.h
-MOST_ROWS = 16  # from which on torch's matrix products are the faster ones
+from action_indrnn.kernels import cpu
+
+VERSION = 2  # of the layout of `Layer` and `Call` in step.h
+PANEL = 32  # outputs whose weights stand together, as in step.h
 ACTIVATIONS = ("relu", "identity")
 _LAYER = struct.Struct("=9q")
-_CALL = struct.Struct("=15q")
+_CALL = struct.Struct("=13q")
 
 
 class Layer(NamedTuple):
@@ -39,25 +42,46 @@ class Layer(NamedTuple):
     u: Tensor
 
 
-def _load(path: Path) -> ctypes.CDLL | None:
+def _load(path: Path) -> tuple[ctypes.CDLL | None, str]:
+    """The library, or None, and how it runs or why there is none."""
+    if not path.is_file():
+        return None, "the compiled step was not built: there was no C++ compiler, or no install"
     try:
         library = ctypes.CDLL(str(path))
         library.indrnn_step_version.restype = ctypes.c_int64
-        if library.indrnn_step_version() != VERSION:
-            return None
-    except (OSError, AttributeError):
-        return None
+        found = library.indrnn_step_version()
+    except (OSError, AttributeError) as error:
+        return None, f"the compiled step does not load: {error}"
+    if found != VERSION:
+        return None, f"the compiled step is of version {found}, not {VERSION}: install again"
     library.indrnn_step_advance.argtypes = [ctypes.c_char_p]
     library.indrnn_step_advance.restype = None
-    return library
+    library.indrnn_step_use_pool.argtypes = [ctypes.c_void_p]
+    library.indrnn_step_use_pool.restype = None
+    library.indrnn_step_use_pool(cpu.torch_pool())
+    library.indrnn_step_level.restype = ctypes.c_char_p
+    return library, f"compiled step, {library.indrnn_step_level().decode()}"
 
 
-_library = _load(Path(__file__).with_name("_step.dll" if sys.platform == "win32" else "_step.so"))
+_library, _reason = _load(Path(__file__).with_name("_step.dll" if sys.platform == "win32" else "_step.so"))
 
 
 def available() -> bool:
     """Whether the library is there and loads."""
     return _library is not None
+
+
+def reason() -> str:
+    """How the library runs, or why there is none."""
+    return _reason
+
+
+def _panels(weight: Tensor) -> Tensor:
+    """The weight (H, inputs) as (panels, inputs, PANEL), with outputs of zeros at the end."""
+    outputs, inputs = weight.shape
+    padded = weight.new_zeros(-(-outputs // PANEL) * PANEL, inputs)
+    padded[:outputs] = weight
+    return padded.view(-1, PANEL, inputs).transpose(1, 2).contiguous()
 
 
 class Program:
@@ -67,56 +91,67 @@ class Program:
         layers: from the input on.
         weight, bias: of the classifier, (K, H) and (K,).
         activation: one of `ACTIVATIONS`, of every layer.
+
+    Attributes:
+        inputs, width, classes: F, N and K.
     """
 
     def __init__(self, layers: Sequence[Layer], weight: Tensor, bias: Tensor, activation: str) -> None:
         tensors = [tensor for layer in layers for tensor in layer if isinstance(tensor, Tensor)]
-        self.kept = [*tensors, weight, bias]  # the addresses below are theirs
-        if any(not one.is_contiguous() or one.dtype != torch.float32 or not one.is_cpu for one in self.kept):
-            raise ValueError("expected contiguous float32 weights on a CPU, found others")
-        self.layers = b"".join(
+        if any(one.dtype != torch.float32 or not one.is_cpu for one in (*tensors, weight, bias)):
+            raise ValueError("expected float32 weights on a CPU, found others")
+        self.kept: list[Tensor] = []  # the addresses below are theirs
+        relu = ACTIVATIONS.index(activation) == 0
+        packed = b"".join(
             _LAYER.pack(
-                *(layer.weight.data_ptr(), layer.bias.data_ptr()),
-                *(0 if one is None else one.data_ptr() for one in (layer.scale, layer.shift)),
-                layer.u.data_ptr(),
+                *(self._keep(_panels(layer.weight)), self._keep(layer.bias)),
+                *(0 if one is None else self._keep(one) for one in (layer.scale, layer.shift)),
+                self._keep(layer.u),
                 *layer.weight.shape,
-                *(layer.joins, ACTIVATIONS.index(activation) == 0),
+                *(layer.joins, relu),
             )
             for layer in layers
         )
-        self.memory = ctypes.create_string_buffer(self.layers, len(self.layers))
-        self.classes = len(bias)
-        widest = max(len(layer.bias) for layer in layers)
+        self.memory = ctypes.create_string_buffer(packed, len(packed))
         self.inputs, self.width = layers[0].weight.shape[1], sum(len(layer.bias) for layer in layers)
-        self.trunk, self.z = torch.empty(2, MOST_ROWS, widest)
-        self.head = (ctypes.addressof(self.memory), len(layers), weight.data_ptr(), bias.data_ptr())
-        self.sizes = (*weight.shape,)
-        self.scratch = (self.trunk.data_ptr(), self.z.data_ptr(), widest)
+        self.widest, self.classes = max(len(layer.bias) for layer in layers), len(bias)
+        addresses = (self._keep(_panels(weight)), self._keep(bias))
+        self.head = (ctypes.addressof(self.memory), len(layers), *addresses, *weight.shape)
 
-    def advance(self, x: Tensor, state: Tensor) -> Tensor:
-        """Returns the logits (B, K) after the frame x (B, F); the state (B, N) is replaced in place.
+    def _keep(self, tensor: Tensor) -> int:
+        self.kept.append(tensor.contiguous())
+        return self.kept[-1].data_ptr()
+
+    def advance(self, x: Tensor, states: Sequence[Tensor]) -> Tensor:
+        """Returns the logits (B, K) after the frame x (B, F); the states, (N,) each, are replaced in place.
+
+        The threads are torch's.
 
         Raises:
-            ValueError: tensors of another kind, or too many rows.
+            ValueError: tensors of another kind, or there is no library.
         """
         rows = len(x)
-        for what, tensor, width in (("x", x, self.inputs), ("state", state, self.width)):
-            if (
-                tensor.shape != (rows, width)
-                or tensor.dtype != torch.float32
-                or not (tensor.is_cpu and tensor.is_contiguous())
-            ):
-                raise ValueError(
-                    f"{what}: expected contiguous float32 of shape ({rows}, {width}) on a CPU, "
-                    f"found {tensor.dtype} of shape {tuple(tensor.shape)}"
-                )
-        if _library is None or rows > MOST_ROWS:
-            raise ValueError(f"expected the compiled step and at most {MOST_ROWS} rows, found {rows}")
+        if x.shape != (rows, self.inputs) or not _is_plain(x):
+            raise ValueError(
+                f"x: expected contiguous float32 of shape ({rows}, {self.inputs}) on a CPU, "
+                f"found {x.dtype} of shape {tuple(x.shape)}"
+            )
+        if len(states) != rows or any(one.numel() != self.width or not _is_plain(one) for one in states):
+            raise ValueError(
+                f"states: expected {rows} of {self.width} contiguous float32 on a CPU, found others"
+            )
+        if _library is None:
+            raise ValueError(f"expected the compiled step, found none: {_reason}")
         logits = torch.empty(rows, self.classes)
+        addresses = np.array([one.data_ptr() for one in states], np.int64)
         _library.indrnn_step_advance(
             _CALL.pack(
-                *(*self.head, *self.sizes, x.data_ptr(), self.inputs, rows),
-                *(state.data_ptr(), self.width, *self.scratch, logits.data_ptr()),
+                *(*self.head, x.data_ptr(), self.inputs, rows, addresses.ctypes.data),
+                *(self.widest, logits.data_ptr(), torch.get_num_threads()),
             )
         )
         return logits
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.dtype == torch.float32 and tensor.is_cpu and tensor.is_contiguous()

@@ -1,7 +1,9 @@
-// One frame through a stack of linear maps and recurrences, compiled once for every instruction set.
+// Some rows through a stack of linear maps and recurrences, compiled once for every instruction set.
 //
-// A frame of one stream is a product of every weight with one vector, so reading the weights is all the time; a few
-// rows share that reading. Nothing here may call an inline function of the standard library (see cpu_steps.cpp).
+// A frame of one stream is a product of every weight with one vector, so reading the weights is all the time: they
+// stand in panels of 32 outputs, read once from the first to the last. Many rows share that reading, and arithmetic is
+// all the time: sums of a few rows and outputs stay in registers over all inputs. The recurrence takes the sums as they
+// are done. Nothing here may call an inline function of the standard library (see cpu_steps.cpp).
 #include "step.h"
 
 #ifndef INDRNN_LEVEL
@@ -12,13 +14,21 @@ namespace indrnn_step {
 namespace {
 
 #if defined(__AVX512F__)
-constexpr int64_t LANES = 16;
+constexpr int LANES = 16, ROWS = 8;
 #elif defined(__AVX__)
-constexpr int64_t LANES = 8;
+constexpr int LANES = 8, ROWS = 6;
 #else
-constexpr int64_t LANES = 4;
+constexpr int LANES = 4, ROWS = 6;
 #endif
 typedef float Vector __attribute__((vector_size(LANES * sizeof(float))));
+typedef float Sums[ROWS][PANEL];
+
+// Else a compiler reads the weights anew for every row, and reading takes longer than the products do.
+#if defined(__x86_64__)
+#define IN_REGISTER(vector) __asm__("" : "+v"(vector))
+#else
+#define IN_REGISTER(vector) (void)(vector)
+#endif
 
 inline __attribute__((always_inline)) Vector load(const float* from) {
     Vector v;
@@ -26,53 +36,74 @@ inline __attribute__((always_inline)) Vector load(const float* from) {
     return v;
 }
 
-// y[r, o] = bias[o] + sum_i weight[o, i] x[r, i] for OUT outputs from o on and ROWS rows. Every sum is in the same
-// order, however many rows share the reading.
-template <int OUT, int ROWS>
-void tile(const float* weight, const float* bias, const float* x, int64_t x_r, float* y, int64_t y_r, int64_t inputs) {
-    Vector sum[OUT][ROWS] = {};
-    int64_t i = 0;
-    for (; i + LANES <= inputs; i += LANES) {
-        Vector in[ROWS];
-        for (int r = 0; r < ROWS; ++r) in[r] = load(x + r * x_r + i);
-        for (int o = 0; o < OUT; ++o) {
-            const Vector w = load(weight + o * inputs + i);
-            for (int r = 0; r < ROWS; ++r) sum[o][r] += w * in[r];
+// sums[r][o] = sum_i panel[i][o] x[r][i] for COUNT rows and SPAN vectors of outputs from `from` on. A sum is in the
+// same order, however many rows share the reading.
+template <int COUNT, int SPAN>
+inline __attribute__((always_inline)) void tile(const float* panel, const float* const* x, int64_t inputs, int from,
+                                                Sums& sums) {
+    const float* row[COUNT];
+    for (int r = 0; r < COUNT; ++r) row[r] = x[r];
+    Vector sum[COUNT][SPAN] = {};
+    panel += from;
+    for (int64_t i = 0; i < inputs; ++i, panel += PANEL) {
+        Vector w[SPAN];
+        for (int v = 0; v < SPAN; ++v) {
+            w[v] = load(panel + v * LANES);
+            IN_REGISTER(w[v]);
         }
+        for (int r = 0; r < COUNT; ++r)
+            for (int v = 0; v < SPAN; ++v) sum[r][v] += w[v] * row[r][i];
     }
-    for (int o = 0; o < OUT; ++o)
-        for (int r = 0; r < ROWS; ++r) {
-            float total = 0;
-            for (int l = 0; l < LANES; ++l) total += sum[o][r][l];
-            for (int64_t j = i; j < inputs; ++j) total += weight[o * inputs + j] * x[r * x_r + j];
-            y[r * y_r + o] = total + bias[o];
+    for (int r = 0; r < COUNT; ++r)
+        for (int v = 0; v < SPAN; ++v) __builtin_memcpy(&sums[r][from + v * LANES], &sum[r][v], sizeof(Vector));
+}
+
+// All outputs of a panel; a few rows take them at once, more would not leave the registers.
+template <int COUNT> void panel_of(const float* panel, const float* const* x, int64_t inputs, Sums& sums) {
+    constexpr int SPAN = COUNT * PANEL / LANES <= 2 * ROWS ? PANEL / LANES : 2;
+    for (int from = 0; from < PANEL; from += SPAN * LANES) tile<COUNT, SPAN>(panel, x, inputs, from, sums);
+}
+
+void some(int64_t count, const float* panel, const float* const* x, int64_t inputs, Sums& sums) {
+    switch (count) {
+        case 1: return panel_of<1>(panel, x, inputs, sums);
+        case 2: return panel_of<2>(panel, x, inputs, sums);
+        case 3: return panel_of<3>(panel, x, inputs, sums);
+        case 4: return panel_of<4>(panel, x, inputs, sums);
+        case 5: return panel_of<5>(panel, x, inputs, sums);
+#if defined(__AVX512F__)
+        case 6: return panel_of<6>(panel, x, inputs, sums);
+        case 7: return panel_of<7>(panel, x, inputs, sums);
+#endif
+        default: return panel_of<ROWS>(panel, x, inputs, sums);
+    }
+}
+
+// Calls use(row, first output, outputs, sums) for all rows and panels of a product; before it, ahead(row, first
+// output), so that what `use` takes comes from memory while the sums are made.
+template <class Ahead, class Use>
+void product(const float* weight, int64_t outputs, int64_t inputs, const float* const* x, int64_t rows,
+             const Ahead& ahead, const Use& use) {
+    for (int64_t o = 0; o < outputs; o += PANEL, weight += PANEL * inputs)
+        for (int64_t r = 0; r < rows; r += ROWS) {
+            const int64_t count = rows - r < ROWS ? rows - r : ROWS;
+            const int64_t width = outputs - o < PANEL ? outputs - o : PANEL;
+            for (int64_t i = 0; i < count; ++i) ahead(r + i, o);
+            Sums sums;
+            some(count, weight, x + r, inputs, sums);
+            for (int64_t i = 0; i < count; ++i) use(r + i, o, width, sums[i]);
         }
 }
 
-template <int ROWS>
-void some(const float* weight, const float* bias, const float* x, int64_t x_r, float* y, int64_t y_r, int64_t outputs,
-          int64_t inputs) {
-    int64_t o = 0;
-    for (; o + 4 <= outputs; o += 4) tile<4, ROWS>(weight + o * inputs, bias + o, x, x_r, y + o, y_r, inputs);
-    for (; o < outputs; ++o) tile<1, ROWS>(weight + o * inputs, bias + o, x, x_r, y + o, y_r, inputs);
-}
-
-void product(const float* weight, const float* bias, const float* x, int64_t x_r, float* y, int64_t y_r, int64_t rows,
-             int64_t outputs, int64_t inputs) {
-    for (; rows >= 4; rows -= 4, x += 4 * x_r, y += 4 * y_r)
-        some<4>(weight, bias, x, x_r, y, y_r, outputs, inputs);
-    if (rows >= 2) {
-        some<2>(weight, bias, x, x_r, y, y_r, outputs, inputs);
-        rows -= 2, x += 2 * x_r, y += 2 * y_r;
-    }
-    if (rows) some<1>(weight, bias, x, x_r, y, y_r, outputs, inputs);
-}
-
-void recur(const Layer& layer, const float* z, float* h) {
-    for (int64_t i = 0; i < layer.outputs; ++i) {
-        const float in = layer.scale ? layer.scale[i] * z[i] + layer.shift[i] : z[i];
-        const float next = in + layer.u[i] * h[i];
-        h[i] = layer.relu && next < 0 ? 0 : next;  // NaN stays
+// `trunk` is null where the layer joins none; `fresh` is the first that joins.
+inline __attribute__((always_inline)) void recur(const Layer& layer, int64_t o, int64_t width, const float* sums,
+                                                 float* trunk, bool fresh, float* h) {
+    for (int64_t i = 0; i < width; ++i) {
+        float z = sums[i] + layer.bias[o + i];
+        if (trunk) trunk[o + i] = z = fresh ? z : trunk[o + i] + z;
+        if (layer.scale) z = layer.scale[o + i] * z + layer.shift[o + i];
+        const float next = z + layer.u[o + i] * h[o + i];
+        h[o + i] = layer.relu && next < 0 ? 0 : next;  // NaN stays
     }
 }
 
@@ -81,29 +112,34 @@ void recur(const Layer& layer, const float* z, float* h) {
 #define INDRNN_NAME_(level) advance_##level
 #define INDRNN_NAME(level) INDRNN_NAME_(level)
 
-void INDRNN_NAME(INDRNN_LEVEL)(const Call& call) {
-    const float* h = call.x;
-    int64_t stride = call.inputs, offset = 0;
-    bool started = false;
+void INDRNN_NAME(INDRNN_LEVEL)(const Call& call, int64_t first, int64_t end, float* trunk) {
+    const int64_t rows = end - first;
+    const float* x[TOGETHER];
+    for (int64_t r = 0; r < rows; ++r) x[r] = call.x + (first + r) * call.inputs;
+    int64_t offset = 0;
+    bool fresh = true;
     for (int64_t n = 0; n < call.count; ++n) {
         const Layer& layer = call.layers[n];
-        product(layer.weight, layer.bias, h, stride, call.z, call.widest, call.rows, layer.outputs, layer.inputs);
-        float* state = call.state + offset;
-        for (int64_t r = 0; r < call.rows; ++r) {
-            float* z = call.z + r * call.widest;
-            if (layer.joins) {
-                float* trunk = call.trunk + r * call.widest;
-                for (int64_t i = 0; i < layer.outputs; ++i) trunk[i] = started ? trunk[i] + z[i] : z[i];
-                z = trunk;
-            }
-            recur(layer, z, state + r * call.width);
-        }
-        started = started || layer.joins;
-        h = state;
-        stride = call.width;
+        const auto ahead = [&](int64_t r, int64_t o) {
+            const float* h = call.states[first + r] + offset + o;
+            __builtin_prefetch(h, 1);
+            __builtin_prefetch(h + PANEL / 2, 1);
+        };
+        product(layer.weight, layer.outputs, layer.inputs, x, rows, ahead,
+                [&](int64_t r, int64_t o, int64_t width, const float* sums) {
+                    float* joined = layer.joins ? trunk + r * call.widest : nullptr;
+                    recur(layer, o, width, sums, joined, fresh, call.states[first + r] + offset);
+                });
+        fresh = fresh && !layer.joins;
+        for (int64_t r = 0; r < rows; ++r) x[r] = call.states[first + r] + offset;
         offset += layer.outputs;
     }
-    product(call.weight, call.bias, h, stride, call.logits, call.classes, call.rows, call.classes, call.last);
+    const auto nothing = [](int64_t, int64_t) {};
+    product(call.weight, call.classes, call.last, x, rows, nothing,
+            [&](int64_t r, int64_t o, int64_t width, const float* sums) {
+                float* logits = call.logits + (first + r) * call.classes;
+                for (int64_t i = 0; i < width; ++i) logits[o + i] = sums[i] + call.bias[o + i];
+            });
 }
 
 }  // namespace indrnn_step

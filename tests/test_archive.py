@@ -1,3 +1,4 @@
+import os
 import pickle
 from pathlib import Path
 
@@ -6,9 +7,9 @@ import pandas as pd
 import pytest
 
 from action_indrnn.data_prep import archive, layout
-from action_indrnn.data_prep.archive import Writer
 from action_indrnn.data_prep.bodies import Dropped
 from action_indrnn.data_prep.clip import Clip
+from action_indrnn.data_prep.set_writer import Writer
 
 COLUMNS = {"label": 3, "setup": 1, "camera": 2, "subject": 4, "replication": 1}
 META = {
@@ -178,3 +179,15 @@ def test_an_index_that_cannot_be_is_refused_with_its_line(tmp_path: Path, column
     index.to_csv(tmp_path / "set" / "index.csv", index=False)
     with pytest.raises(ValueError, match=rf"index\.csv:3: expected .*{column} {value}"):
         archive.read(tmp_path / "set")
+
+
+def test_in_a_container_every_run_has_the_same_number(tmp_path: Path) -> None:
+    (tmp_path / f"set.partial-{os.getpid()}").mkdir()
+    write(tmp_path / "set")
+    assert names(tmp_path) == ["set"]
+
+
+def test_a_name_with_brackets_has_its_leftovers_removed_too(tmp_path: Path) -> None:
+    (tmp_path / f"set[1].partial-{2**22 + 1}").mkdir()
+    write(tmp_path / "set[1]")
+    assert names(tmp_path) == ["set[1]"]

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from action_indrnn import bench_train, cli, config
 from action_indrnn.bench_train import Contender
@@ -36,6 +37,40 @@ def test_widths_are_those_of_the_network() -> None:
     ours, lstm = (Contender(settings, kind, "cpu") for kind in ("IndRNN", "LSTM"))
     assert ours.widths == lstm.widths == [24, 16, 4, 14, 16, 4, 9]
     assert [layer.hidden_size for layer in lstm.learner.model.layers] == ours.widths
+
+
+def test_both_learn_from_the_streams_that_training_would_see() -> None:
+    overrides = (*SMALL["plain"], 'data.streams=["bone", "motion"]', "model.time_difference=true")
+    settings = config.load("plain", overrides)
+    ours, lstm = (Contender(settings, kind, "cpu") for kind in ("IndRNN", "LSTM"))
+    wanted = 2 * 3 * 2 * (24 + 25)  # coordinates of two bodies' bones and joints, and their change
+    assert ours.learner.model.inputs == lstm.learner.model.inputs == wanted
+    assert lstm.learner.model.layers[0].input_size == wanted
+    for contender in (ours, lstm):
+        contender.step()
+
+
+def test_clips_are_varied_as_training_would() -> None:
+    def frames(*overrides: str) -> torch.Tensor:
+        contender = Contender(config.load("plain", (*SMALL["plain"], *overrides)), "IndRNN", "cpu")
+        return next(contender._parts(contender.batches.of(0)[0]))[0]
+
+    plain, turned = frames(), frames("data.rotation=30.0")
+    assert plain.shape == turned.shape == (20, 16, 150)
+    assert not torch.equal(plain, turned)
+    torch.testing.assert_close(plain.square().sum(), turned.square().sum(), rtol=1e-4, atol=0)  # no scaling
+
+
+def test_every_clip_has_its_turn() -> None:
+    contender = Contender(config.load("plain", SMALL["plain"]), "IndRNN", "cpu")
+    seen = []
+    parts = contender.batches.parts
+    contender.batches.parts = lambda numbers, step: seen.append((step, numbers)) or parts(numbers, step)
+    for _ in range(33):
+        contender.step()
+    assert [step for step, _ in seen] == list(range(33))
+    assert sorted(number for _, numbers in seen[:32] for number in numbers) == list(range(512))
+    assert not (seen[32][1] == seen[0][1]).all()
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a process's peak memory")

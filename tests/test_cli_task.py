@@ -1,11 +1,13 @@
 import csv
 import json
+import signal
 import struct
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from action_indrnn import cli
 from action_indrnn.task_fit import Trainer
@@ -32,6 +34,12 @@ def test_adding_beside_an_lstm(tmp_path: Path, monkeypatch, capsys) -> None:
     steps = [row["step"] for row in rows if row["network"] == "indrnn"]
     assert steps == ["2", "4"]
     assert rows[-1]["network"] == "lstm"
+    ours, theirs = (
+        [float(row["cpu_seconds"]) for row in rows if row["network"] == name] for name in ("indrnn", "lstm")
+    )
+    # at the first validation after as much processor time, or when all steps are done
+    assert theirs[-1] >= ours[-1] or len(theirs) == 2
+    assert all(spent < ours[-1] for spent in theirs[:-1])
     assert rows[0]["figure"] in text or f"{float(rows[0]['figure']):.4f}" in text
 
 
@@ -65,9 +73,7 @@ def test_mnist_from_files_to_a_test(mnist: Path, monkeypatch, capsys) -> None:
 
 
 def test_ptb_from_a_folder_to_a_test(tmp_path: Path, monkeypatch, capsys) -> None:
-    for part in ("train", "valid", "test"):
-        (tmp_path / f"ptb.char.{part}.txt").write_text(" a b _ c \n" * 41)
-        (tmp_path / f"ptb.{part}.txt").write_text(" ab c \n" * 41)
+    ptb_texts(tmp_path)
     small = ("model.units=4", "model.layers=1", "model.embedding=3", "train.steps=2", "train.every=1",
              "train.batch=2", "data.test_batch=1")  # fmt: skip
     tiny = [word for setting in small for word in ("--set", setting)]
@@ -102,11 +108,95 @@ def test_bad_usage_is_status_2(monkeypatch, capsys) -> None:
     assert "Usage" in capsys.readouterr().err
 
 
+def ptb_texts(folder: Path) -> Path:
+    """A folder of made texts of both units."""
+    for part in ("train", "valid", "test"):
+        (folder / f"ptb.char.{part}.txt").write_text(" a b _ c \n" * 41)
+        (folder / f"ptb.{part}.txt").write_text(" ab c \n" * 41)
+    return folder
+
+
+SHORT = "train.steps=12 train.every=3 train.learning_rate=0.01"
+RUNS = {
+    "adding": "data.length=12 data.grow_from=3 data.grown=9 data.test=20 model.units=5 train.batch=4",
+    "mnist": "model.units=4 model.layers=2 model.dropout=0.3 data.validation=8 train.batch=8",
+    "ptb": "model.units=4 model.layers=2 model.embedding=3 model.dropout=0.3 model.dropout_symbols=0.2 "
+    "data.segment=7 data.varied=true data.offset=9 data.reset=0.3 data.test_batch=2 train.batch=4",
+}
+
+
+@pytest.mark.parametrize("task", RUNS)
+@pytest.mark.parametrize("stops", [(1,), (4, 6, 11)])
+def test_an_interrupted_run_goes_on_bit_for_bit(task: str, stops, mnist: Path, monkeypatch, capsys) -> None:
+    data = {"adding": [], "mnist": [mnist], "ptb": [ptb_texts(mnist)]}[task]
+    settings = [word for one in f"{RUNS[task]} {SHORT}".split() for word in ("--set", one)]
+    arguments = [task, *data, *settings]
+    assert call(monkeypatch, *arguments, "--out", mnist / "straight.json") == 0
+    step, left = Trainer._step, [*stops]
+
+    def interrupted(self: Trainer) -> float:
+        if self.progress.step + 1 in left:
+            left.remove(self.progress.step + 1)
+            signal.raise_signal(signal.SIGTERM)  # this step is still done
+        return step(self)
+
+    monkeypatch.setattr(Trainer, "_step", interrupted)
+    for at in stops:
+        assert call(monkeypatch, *arguments, "--out", mnist / "again.json", "--resume") == 130
+        assert f"stopped at step {at}; --resume goes on" in capsys.readouterr().err
+    assert call(monkeypatch, *arguments, "--out", mnist / "again.json", "--resume") == 0
+    assert f"goes on after step {stops[-1]}\n" in capsys.readouterr().out
+    network = "indrnn" if task == "adding" else "plain"
+    first, second = (torch.load(mnist / f"{name}.{network}.pt") for name in ("straight", "again"))
+    assert first["progress"]["step"] == 12
+    for state in (first, second):
+        for timed in (state["progress"], *state["progress"]["points"]):
+            del timed["seconds"], timed["cpu_seconds"]
+    assert_same(first, second)
+
+
+def assert_same(one: object, two: object) -> None:
+    """Both are the same to the last bit, tensors and the insides of containers included."""
+    assert type(one) is type(two)
+    if isinstance(one, torch.Tensor):
+        assert one.numpy().tobytes() == two.numpy().tobytes()
+    elif isinstance(one, dict):
+        assert one.keys() == two.keys()
+        for key in one:
+            assert_same(one[key], two[key])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(two)
+        for pair in zip(one, two, strict=True):
+            assert_same(*pair)
+    else:
+        assert one == two
+
+
+def test_a_run_is_neither_overwritten_nor_mixed_with_another(tmp_path: Path, monkeypatch, capsys) -> None:
+    out = ("--out", tmp_path / "curve.csv")
+    assert call(monkeypatch, "adding", *TINY, *out) == 0
+    before = (tmp_path / "curve.csv").read_bytes()
+    for message, arguments in {
+        "curve.indrnn.pt: holds a run; go on with it (--resume), or name another --out": (),
+        "expected train.seed 1, found 0": ("--set", "train.seed=1", "--resume"),
+        "expected number of threads 2, found 1": ("--threads", "2", "--resume"),
+    }.items():
+        capsys.readouterr()
+        assert call(monkeypatch, "adding", *TINY, *out, *arguments) == 1
+        assert message in capsys.readouterr().err
+    assert (tmp_path / "curve.csv").read_bytes() == before
+    assert call(monkeypatch, "adding", *TINY, "--resume") == 2
+    assert "expected --out, which the checkpoint stands beside" in capsys.readouterr().err
+    more = ("--set", "train.steps=6", "--resume")
+    assert call(monkeypatch, "adding", *TINY, *out, *more) == 0
+    assert [row.split(",")[1] for row in (tmp_path / "curve.csv").read_text().splitlines()[1:]] == list("246")
+
+
 def test_an_interruption_leaves_the_curve(tmp_path: Path, monkeypatch, capsys) -> None:
     step = Trainer._step
 
     def interrupted(self: Trainer) -> float:
-        if self.step == 3:
+        if self.progress.step == 3:
             raise KeyboardInterrupt
         return step(self)
 

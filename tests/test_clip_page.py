@@ -46,9 +46,12 @@ def test_zeros_around_a_short_clip_come_with_its_first_and_its_last_frame() -> N
     np.testing.assert_array_equal(times, [[0, 0, 0, 1, 2, 2], [0, 1, 2, 2, 2, 2]])
 
 
-def test_a_network_of_varying_passes_has_its_curve() -> None:
+@pytest.mark.parametrize(
+    "other", [{"frames": 8, "frames_deviation": 2.0}, {"sampling": "whole"}, {"align": True}]
+)
+def test_a_network_of_other_data_has_its_curve(other: dict[str, object]) -> None:
     network = recognizer()
-    data = network.card.config.data.model_copy(update={"frames": 8, "frames_deviation": 2.0})
+    data = network.card.config.data.model_copy(update=other)
     settings = network.card.config.model_copy(update={"data": data})
     network = Recognizer(network.model, network.card.model_copy(update={"config": settings}))
     joints = walk(40)[None]

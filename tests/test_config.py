@@ -87,7 +87,8 @@ def test_overrides() -> None:
         ("train.dropout=0.1", "unknown key; did you mean 'model.dropout'?"),
         (
             "model.growth_rate=3",
-            "override model.growth_rate: unknown key; known are model.pooling, model.bidirectional",
+            "override model.growth_rate: unknown key; "
+            "known are model.pooling, model.dropout_mask, model.bidirectional",
         ),
         ("train.batch=many", "override train.batch: expected an integer >= 1, found 'many'"),
         ("train.batch=0", "expected an integer >= 1, found 0"),
@@ -98,7 +99,7 @@ def test_overrides() -> None:
         ("train.seed=-1", "expected an integer >= 0 and < 4294967296, found -1"),
         ("train.batch=1\nx=2", r"expected an integer >= 1, found '1\nx=2'"),
         ("model.norm=none", "expected one of 'after', 'before', found 'none'"),
-        ("model.kind=rnn", "'residual', 'dense', 'convolutional', 'lstm', 'gru', found 'rnn'"),
+        ("model.kind=rnn", "'residual', 'dense', 'convolutional', 'graph', 'lstm', 'gru', found 'rnn'"),
         ("model.pooling=max", "expected one of 'last', 'mean', 'both', found 'max'"),
         ("train=3", "override train: expected"),
         ("train.batch", "override 'train.batch': expected key=value"),
@@ -131,6 +132,8 @@ def test_settings_that_do_not_fit_each_other_are_named() -> None:
             ("train.schedule=cosine", "train.max_epochs=4", "train.learning_rate_min=1.0"),
             "schedule 'cosine' expects learning_rate_min <= learning_rate 0.0002, found 1",
         ),
+        (("train.min_steps=10",), "min_steps 10 expects a number of max_epochs, found none"),
+        (("data.sampling=whole", "data.speed=0.5"), "gives every clip as many steps and expects speed 0"),
     ):
         with pytest.raises(ConfigError, match=message):
             load("residual", overrides)

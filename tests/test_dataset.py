@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from action_indrnn import dataset
+from action_indrnn.data_prep import layout, normalize
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.clip import Clip
 from action_indrnn.dataset import Clips, sample_frames
@@ -107,6 +108,45 @@ def test_a_batch_holds_both_actors_joint_by_joint() -> None:
     np.testing.assert_array_equal(batch[2, 1, :75], one.joints[0, 2].ravel())
     assert not batch[:, 1, 75:].any()  # no second actor
     assert not batch[1, 1].any()
+
+
+def test_a_whole_clip_is_walked_in_even_steps() -> None:
+    length, frames = 9, 4
+    steady = np.arange(length, dtype=np.float32)[None, :, None, None] + np.ones((1, 1, 25, 3), np.float32)
+    clips = Clips.of_clips([Clip("steady", steady, np.ones((1, length), bool))])
+    uniform = np.full((2, frames + 1), 0.25)
+    uniform[1] = 0.0
+    x = clips.sample(np.array([0, 0]), frames, uniform, "whole").numpy()
+    assert x.shape == (frames, 2, 150)
+    np.testing.assert_allclose(x[:, 0, 0], 1 + np.array([0.5, 2.5, 4.5, 6.5]))
+    np.testing.assert_allclose(x[:, 1, 0], 1 + np.array([0, 2, 4, 6]))
+    long = clips.sample(np.array([0]), 40, np.full((1, 41), 0.5), "whole").numpy()
+    np.testing.assert_allclose(np.diff(long[:, 0, 0]), 8 / 40, rtol=1e-4)  # frames between the recorded ones
+    assert not x[:, :, 75:].any()  # no second actor
+
+
+def test_between_frames_a_body_is_where_it_was_seen() -> None:
+    one, two = two_clips()
+    clips = Clips.of_clips([one, two])
+    x = clips.between(torch.tensor([1, 0]), torch.tensor([[0.25, 0.75, 2.5], [0.5, 0.9, 2.0]])).numpy()
+    first, second = two.joints.reshape(2, 4, 75)
+    np.testing.assert_allclose(x[0, 0, :75], 0.75 * first[0] + 0.25 * first[1], rtol=1e-5)
+    np.testing.assert_allclose(x[2, 0, 75:], (second[2] + second[3]) / 2, rtol=1e-5)
+    np.testing.assert_array_equal(x[0, 0, 75:], second[0])  # not seen in frame 1
+    assert not x[1, 0, 75:].any()
+    np.testing.assert_array_equal(x[2, 1, :75], one.joints[0, 2].ravel())  # a clip's last frame
+
+
+def test_aligned_clips_are_turned_and_scaled_by_their_first_pose(made_set: PreparedSet) -> None:
+    joints = layout.load("ntu25")
+    clips = Clips.of_set(made_set)
+    aligned = clips.aligned(joints)
+    places = torch.zeros(3, 1, dtype=torch.int64), torch.tensor([3, 40, 17])
+    before, after = (one.batch(places[1], places[0]).view(3, 2, 25, 3).numpy() for one in (clips, aligned))
+    for old, new in zip(before, after, strict=True):
+        turn = normalize.alignment(old[0], joints)
+        np.testing.assert_allclose(new, old @ turn.T, atol=1e-5)
+    assert np.abs(after - before).max() > 0.05
 
 
 def test_clips_of_a_set_and_single_clips_give_the_same_batch(made_set: PreparedSet) -> None:

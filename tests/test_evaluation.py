@@ -91,6 +91,20 @@ def test_a_model_gone_wrong_is_an_error_not_an_accuracy(made_set: PreparedSet) -
         evaluation.scores(model, Clips.of_set(made_set), np.array([0]), frames=20, passes=1, batch=1)
 
 
+def test_the_sampling_reaches_every_measurement(made_set: PreparedSet) -> None:
+    torch.manual_seed(0)
+    model = models.build(config.Plain(units=8, layers=1), 150, 14).eval()
+    clips, numbers = Clips.of_set(made_set), np.array([3, 40])
+    uniform = clips.uniform(numbers, 1, 20, evaluation.SEED)[0]
+    for sampling in ("segments", "whole"):
+        settings = config.load("plain", [f"data.sampling={sampling}", "evaluate.passes=1"])
+        labels = made_set.column("label")
+        report = evaluation.measure(model, clips, numbers, labels, made_set.classes, settings)
+        expected = model(clips.sample(numbers, 20, uniform, sampling))[0].detach().numpy()
+        np.testing.assert_allclose(report.scores, expected, rtol=1e-5, atol=1e-6)
+    assert (clips.sample(numbers, 20, uniform) != clips.sample(numbers, 20, uniform, "whole")).any()
+
+
 def test_every_pass_has_its_own_number_of_frames(made_set: PreparedSet) -> None:
     torch.manual_seed(0)
     model = models.build(config.Plain(units=8, layers=1), 150, 5).eval()

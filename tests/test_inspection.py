@@ -8,6 +8,7 @@ from action_indrnn import inspection
 from action_indrnn.data_prep.archive import PreparedSet
 
 from .conftest import person, skeleton_text
+from .test_sources import make_zip
 
 
 @pytest.fixture
@@ -81,10 +82,22 @@ def test_a_recording(tmp_path: Path) -> None:
 def test_raw_recordings(made_raw: Path) -> None:
     report = inspection.raw_report(made_raw, read=True, workers=1)
     assert report["recordings"] == report["usable"] == 60
+    assert (report["like"], report["actions"], report["absent"]) == (None, 5, [])
+    assert f"{'note':<20} names of NTU RGB+D's form, but not its performers" in inspection.as_text(report)
     assert report["by_subject"] == {"1": 15, "2": 15, "3": 15, "4": 15}
     assert report["damaged"] == []
     assert sum(report["by_bodies"].values()) == 60
     assert report["text_bytes"] == report["disk_bytes"] == sum(f.stat().st_size for f in made_raw.iterdir())
+
+
+def test_a_part_of_ntu_and_a_recording_of_another_name_in_an_archive(tmp_path: Path) -> None:
+    text = skeleton_text([[(1, person())]] * 2)
+    raw = make_zip(tmp_path / "a.zip", {"S001C001P001R001A001.skeleton": text, "x/wave.skeleton": text})
+    report = inspection.raw_report(raw, read=True, workers=1)
+    assert (report["like"], report["note"], report["usable_of_whole_set"]) == ("ntu60", "", 56_578)
+    assert len(report["absent"]) == 179
+    assert report["other_names"] == [f"{raw}/x/wave.skeleton"]
+    assert report["by_bodies"] == {"1": 2}  # both are read
 
 
 @pytest.mark.parametrize(("size", "text"), [(999, "999 bytes"), (1500, "1.5 KB"), (2.7e9, "2.7 GB")])

@@ -8,7 +8,6 @@ from action_indrnn.layers import (
     BatchNormOverTime,
     Convolution,
     DropoutOverTime,
-    FrameBatchNorm,
     IndRNN,
     Linear,
     RecurrentBlock,
@@ -110,43 +109,6 @@ def test_batch_norm_counts_every_step_of_every_clip() -> None:
     torch.testing.assert_close(y, reference)
 
 
-def test_frame_batch_norm_counts_each_step_alone() -> None:
-    torch.manual_seed(0)
-    norm, x = FrameBatchNorm(3, frames=7), torch.randn(7, 5, 3) * 4 + 2
-    with torch.no_grad():
-        norm.weight.copy_(torch.tensor([1.0, 2.0, 3.0]))
-    y = norm(x)
-    one = nn.BatchNorm1d(3)  # of step 4
-    one.load_state_dict({"weight": norm.weight, "bias": norm.bias}, strict=False)
-    torch.testing.assert_close(y[4], one(x[4]))
-    torch.testing.assert_close(norm.running_mean[4], one.running_mean)
-    torch.testing.assert_close(norm.running_var[4], one.running_var)
-    torch.testing.assert_close(norm.eval()(x)[4], one.eval()(x[4]))
-    changed = torch.cat((x[:5], x[5:] + 100))  # what comes later does not matter
-    torch.testing.assert_close(FrameBatchNorm(3, frames=7)(changed)[:5] * norm.weight, y[:5])
-
-
-def test_frame_batch_norm_shares_the_statistics_of_late_steps() -> None:
-    torch.manual_seed(0)
-    norm, x = FrameBatchNorm(2, frames=4), torch.randn(3, 6, 2) + 1
-    norm(x, start=2)  # steps 2, 3 and 4: one of its own, two that share the last place
-    mean = x.mean(dim=1)
-    expected = torch.stack((torch.zeros(2), torch.zeros(2), mean[0], mean[1:].mean(dim=0)))
-    torch.testing.assert_close(norm.running_mean, 0.1 * expected)
-    before = norm.running_mean[:3].clone()
-    norm(x, start=1000)
-    torch.testing.assert_close(norm.running_mean[:3], before)
-    norm.eval()
-    whole = norm(torch.cat((x, x, x)))
-    pieces = [norm(x, start=start) for start in (0, 3, 6)]
-    torch.testing.assert_close(torch.cat(pieces), whole)
-
-
-def test_frame_batch_norm_refuses_to_train_on_one_sequence() -> None:
-    with pytest.raises(ValueError, match="more than 1 value per channel"):
-        FrameBatchNorm(3, frames=7)(torch.randn(7, 1, 3))
-
-
 def test_dropout_takes_a_unit_for_all_steps() -> None:
     torch.manual_seed(0)
     dropout, x = DropoutOverTime(0.4), torch.ones(6, 50, 40)
@@ -155,6 +117,16 @@ def test_dropout_takes_a_unit_for_all_steps() -> None:
     assert set(np.round(y.unique().tolist(), 6)) == {0, round(1 / 0.6, 6)}
     assert (y[0] == 0).float().mean().item() == pytest.approx(0.4, abs=0.05)
     assert not (y[0, 0] == y[0, 1]).all()
+    assert dropout.eval()(x) is x
+
+
+def test_dropout_may_take_other_units_at_every_step() -> None:
+    torch.manual_seed(0)
+    dropout, x = DropoutOverTime(0.4, "step"), torch.ones(60, 5, 40)
+    y = dropout(x)
+    assert (y == 0).float().mean().item() == pytest.approx(0.4, abs=0.02)
+    assert (y == 0).float().mean(dim=0).max() < 0.7  # no unit is gone for a clip
+    assert (y == 0).float().mean(dim=1).std() > 0.1  # clips have masks of their own
     assert dropout.eval()(x) is x
 
 

@@ -4,6 +4,7 @@ from torch.nn import functional as F
 
 from action_indrnn import config, layers
 from action_indrnn.config import GRU, LSTM, Convolutional, Dense, Model, Plain, Residual
+from action_indrnn.data_prep import layout
 from action_indrnn.models import Classifier, build
 
 FEATURES = 150
@@ -14,7 +15,7 @@ SMALL: dict[str, Model] = {
     "dense_fa": Dense(growth_rate=2, blocks=(2, 1), time_difference=True),
     "dense_fa_geo": Dense(growth_rate=2, blocks=(1, 1), time_difference=True, geometry=True),
     "convolutional": Convolutional(channels=(3, 4), kernel=3),
-    "plain_both": Plain(units=7, layers=2, pooling="both", time_difference=True),
+    "plain_both": Plain(units=7, layers=2, pooling="both", time_difference=True, input_norm=True),
     "residual_mean": Residual(units=6, blocks=1, pooling="mean", time_difference=True),
 }
 GATED: dict[str, Model] = {
@@ -50,6 +51,7 @@ def count(model: Classifier) -> int:
         (Dense(time_difference=True), 150, 60, 4_606_764, 40),
         (Plain(pooling="both", time_difference=True), 150, 60, 1_430_588 + 512 * 60 + 150 * 512, 6),
         (Residual(pooling="mean"), 150, 60, 2_751_548, 11),
+        (Plain(time_difference=True, input_norm=True), 150, 60, 1_430_588 + 150 * 512 + 2 * 300, 6),
         (LSTM(layers=1), 150, 60, 4 * 512 * (150 + 512 + 2) + 513 * 60, 0),
         (GRU(layers=1), 150, 60, 3 * 512 * (150 + 512 + 2) + 513 * 60, 0),
     ],
@@ -147,6 +149,14 @@ def test_every_dropout_stands_in_its_place() -> None:
     assert of(Dense, growth_rate=3, blocks=[2, 1], **places) == [0.1, 0.2, 0.3, 0.2, 0.3, 0.4, 0.2, 0.3, 0.6]
 
 
+@pytest.mark.parametrize("kind", ANY)
+def test_the_dropout_s_mask_reaches_every_layer(kind: str) -> None:
+    for mask in ("clip", "step"):
+        model = build(ANY[kind].model_copy(update={"dropout_mask": mask}), FEATURES, 3)
+        found = [module.mask for module in model.modules() if isinstance(module, layers.DropoutOverTime)]
+        assert set(found) == {mask}
+
+
 def test_the_classifier_starts_as_published() -> None:
     torch.manual_seed(0)
     classifier = build(Plain(layers=1), classes=400).classifier
@@ -242,7 +252,7 @@ def test_joints_that_do_not_fit_are_refused(settings: Model) -> None:
 def test_every_shipped_configuration_trains_a_step(name: str) -> None:
     torch.manual_seed(0)
     shipped = config.load(name)
-    model = build(shipped.model)
+    model = build(shipped.model, layout=layout.load("ntu25"))
     optimizer = torch.optim.Adam(layers.parameter_groups(model, shipped.train.weight_decay), lr=1e-3)
     x, labels = torch.randn(shipped.data.frames, 4, 150), torch.arange(4)
     losses = []

@@ -79,3 +79,14 @@ def test_setups_and_actions_belong_together_in_ntu120() -> None:
     ntu.check_name(ClipName(18, 1, 1, 1, 61), "ntu120")
     with pytest.raises(ClipError, match="action 61 to 120"):
         ntu.check_name(ClipName(18, 1, 1, 1, 60), "ntu120")
+
+
+def test_all_names_divide_as_published() -> None:
+    for dataset, total in (("ntu60", 56_880), ("ntu120", 114_480)):
+        names = list(map(str, ntu.names(dataset)))
+        assert len(set(names)) == total
+        assert names == sorted(names)
+        assert len(set(names) & ntu.missing()) == total - ntu.CLIPS[dataset]
+        for protocol in ntu.PROTOCOLS[dataset]:
+            train, test = ntu.split(names, dataset, protocol)
+            assert (len(train), len(test)) == ntu.COUNTS[dataset, protocol]

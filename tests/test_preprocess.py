@@ -1,17 +1,29 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from action_indrnn.data_prep import archive, bodies, catalogue, layout, ntu, preprocess, skeleton_file
+from action_indrnn.data_prep import (
+    archive,
+    bodies,
+    catalogue,
+    layout,
+    ntu,
+    preprocess,
+    skeleton_file,
+    skeleton_parser,
+)
 from action_indrnn.data_prep.archive import PreparedSet
-from action_indrnn.data_prep.normalize import normalize
+from action_indrnn.data_prep.normalize import View, normalize
+from action_indrnn.data_prep.set_writer import Writer
 
 from .conftest import person, skeleton_text
 from .test_sources import make_zip
@@ -117,7 +129,7 @@ def test_the_counts_of_a_whole_set_are_checked(tmp_path: Path, monkeypatch: pyte
                 preprocess.preprocess(data_set, [tmp_path], tmp_path / "other")
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize("delay", [0.0, 0.2])
 def test_killed_at_any_moment_nothing_half_made_stands_there(
     made_raw: Path, tmp_path: Path, delay: float
 ) -> None:
@@ -149,6 +161,122 @@ def test_killed_at_any_moment_nothing_half_made_stands_there(
     assert not _group_runs(process.pid)
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     assert len(archive.read(out).index) == 60
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["run.py", "set"]
+
+
+def _interrupt(
+    monkeypatch: pytest.MonkeyPatch, raw: Path, out: Path, clips: int, error: type[BaseException]
+) -> None:
+    """A run that ends with an error at its next clip after so many."""
+    real = Writer.add
+
+    def add(writer: Writer, *args: Any) -> None:
+        if writer.clips == clips:
+            raise error
+        real(writer, *args)
+
+    with monkeypatch.context() as patch, pytest.raises(error):
+        patch.setattr(preprocess, "CHECKPOINT_SECONDS", 0)
+        patch.setattr(Writer, "add", add)
+        preprocess.preprocess(MADE, [raw], out, workers=1)
+
+
+@pytest.mark.parametrize(("error", "kept"), [(KeyboardInterrupt, 1), (OSError, 1), (ValueError, 0)])
+def test_interrupted_or_refused_by_the_system_it_keeps_its_work(
+    made_raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], kept: int
+) -> None:
+    _interrupt(monkeypatch, made_raw, tmp_path / "set", 9, error)
+    assert len(list(tmp_path.glob("set.partial-*"))) == kept
+
+
+@pytest.mark.parametrize("change", ["view", "file", "damage"])
+def test_other_work_starts_anew_and_says_so(
+    made_raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    raw = tmp_path / "raw"
+    shutil.copytree(made_raw, raw)
+    _interrupt(monkeypatch, raw, tmp_path / "set", 9, KeyboardInterrupt)
+    if change == "file":
+        min(raw.iterdir()).touch()
+    if change == "damage":
+        (index,) = tmp_path.glob("set.partial-*/index.csv")
+        os.truncate(index, 20)
+    said: list[str] = []
+    view: View = "raw" if change == "view" else "camera"
+    preprocess.preprocess(MADE, [raw], tmp_path / "set", workers=1, view=view, say=said.append)
+    assert said == ["starts anew: the run that was cut off here had other recordings or options"]
+    preprocess.preprocess(MADE, [raw], tmp_path / "again", workers=1, view=view)
+    for name in archive.FILES:
+        assert (tmp_path / "set" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+    assert not list(tmp_path.glob("*partial*"))
+
+
+def test_a_run_says_that_it_reads_slowly(
+    made_raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(skeleton_parser, "reason", lambda: "Python parser: no compiler")
+    said: list[str] = []
+    preprocess.preprocess(MADE, [min(made_raw.iterdir())], tmp_path / "set", say=said.append)
+    assert said == ["slow: Python parser: no compiler"]
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from action_indrnn.data_prep import catalogue, preprocess, set_writer
+
+raw, out, owner, name, count = sys.argv[1:]
+preprocess.CHECKPOINT_SECONDS = 0
+place = {"Writer": set_writer.Writer, "os": os, "csv": set_writer.csv}[owner]
+real, calls = getattr(place, name), 0
+
+def call(*args, **keywords):
+    global calls
+    calls += 1
+    if calls == int(count):
+        for file in FILES:
+            file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*args, **keywords)
+
+FILES = []
+start = set_writer.Writer.__init__
+
+def begin(self, *args, **keywords):
+    start(self, *args, **keywords)
+    FILES.extend(self._files())
+
+set_writer.Writer.__init__ = begin
+setattr(place, name, call)
+preprocess.preprocess(catalogue.find("made"), [Path(raw)], Path(out), workers=1, say=print)
+"""
+
+
+def test_killed_again_and_again_it_goes_on_to_the_same_bytes(
+    made_raw: Path, made_set: PreparedSet, tmp_path: Path
+) -> None:
+    script, out = tmp_path / "run.py", tmp_path / "set"
+    script.write_text(_KILLED)
+    done = []
+    for owner, name, count in (
+        ("Writer", "checkpoint", 1),  # nothing is safe yet: it starts again
+        ("Writer", "add", 8),  # the eighth clip is not in
+        ("os", "fsync", 4 * 5 + 2),  # in the fifth checkpoint
+        ("Writer", "finish", 1),
+        ("Writer", "finish", 2),  # it is called once
+    ):
+        command = [sys.executable, str(script), str(made_raw), str(out), owner, name, str(count)]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        done.append((found.returncode, found.stdout.strip()))
+    assert done == [
+        (-signal.SIGKILL, ""),
+        (-signal.SIGKILL, ""),
+        (-signal.SIGKILL, "goes on: 7 of 60 recordings were done by a run that was cut off"),
+        (-signal.SIGKILL, "goes on: 11 of 60 recordings were done by a run that was cut off"),
+        (0, "goes on: 60 of 60 recordings were done by a run that was cut off"),
+    ]
+    for name in archive.FILES:
+        assert (out / name).read_bytes() == (made_set.path / name).read_bytes()
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["run.py", "set"]
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from action_indrnn import checkpoint, config, evaluation, training
+from action_indrnn import checkpoint, config, evaluation, onnx_step, over_time, step, streaming, training
 from action_indrnn.data_prep import archive, catalogue, layout, points, preprocess
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.clip import Clip, ClipError
@@ -13,7 +13,7 @@ from action_indrnn.recognizer import Recognizer
 from .test_training import tiny
 
 
-@pytest.fixture(scope="module", params=["camera", "first-frame", "ctr-gcn"])
+@pytest.fixture(scope="module", params=["camera", "first-frame", "whole-clip", "ctr-gcn"])
 def prepared(request, made_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
     out = tmp_path_factory.mktemp("prepared") / "set"
     options = {"recipe": "ctr-gcn"} if request.param == "ctr-gcn" else {"view": request.param}
@@ -84,6 +84,27 @@ def test_a_clip_of_another_sensor_gets_the_verdict_of_its_map(
     np.testing.assert_allclose(recognizer.classify(mapped).probabilities, expected, rtol=1e-2, atol=1e-5)
     with pytest.raises(ClipError, match="found 32 without names; so many have azure32"):
         recognizer.read(path)
+
+
+def test_a_view_of_the_whole_clip_cannot_stream(model_file: Path, tmp_path: Path) -> None:
+    recognizer = Recognizer.load(model_file)
+    card = recognizer.card
+    if card.view != "whole-clip":
+        assert recognizer.stream().feed({}, 0.0) is not None
+        return
+    pose = {1: np.ones((25, 3))}
+    for live in (
+        recognizer.stream,
+        recognizer.streams,
+        lambda: onnx_step.export(recognizer.model, card, tmp_path / "step.onnx"),
+        lambda: over_time.measure(recognizer, None, None, None),
+        lambda: streaming.Stream(step.of(recognizer.model), card, streaming.settings_for(card)).feed(
+            pose, 0.0
+        ),
+    ):
+        with pytest.raises(ValueError, match="cannot answer frame by frame; preprocess with --view"):
+            live()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_file_alone_is_enough(prepared: PreparedSet, model_file: Path, tmp_path: Path) -> None:

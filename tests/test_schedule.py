@@ -3,7 +3,7 @@ import math
 import pytest
 
 from action_indrnn.config import Train
-from action_indrnn.schedule import Schedule, rate
+from action_indrnn.schedule import Schedule, epochs, rate
 
 
 def judge(schedule: Schedule, epoch: int, accuracy: float, loss: float = 1.0) -> str:
@@ -48,6 +48,14 @@ def rates(steps: int = 4, **settings: object) -> list[float]:
 def test_the_published_rate_stays_between_drops() -> None:
     assert rates() == [0.1] * 12
     assert rate(Train(learning_rate=0.1), 0.001, 5, 4) == 0.001  # what drops have left
+
+
+def test_a_small_set_has_more_epochs() -> None:
+    train = Train(max_epochs=60, min_steps=3000, schedule="cosine")
+    assert [epochs(train, steps) for steps in (4, 7, 50, 1250)] == [750, 429, 60, 60]
+    assert epochs(Train(), 4) is None
+    assert rate(train, 1.0, 4 * 750 // 2, 4) == pytest.approx(0.5, abs=1e-5)
+    assert rate(train, 1.0, 4 * 750, 4) == pytest.approx(train.learning_rate_min)
 
 
 def test_the_rate_warms_up_in_a_straight_line() -> None:

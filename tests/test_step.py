@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -14,6 +16,7 @@ SMALL = {
     "dense": config.Dense(growth_rate=4, blocks=(2, 1), time_difference=True),
     "plain-mean": config.Plain(units=24, layers=2, pooling="both"),
     "residual-difference": config.Residual(units=24, blocks=1, time_difference=True),
+    "plain-input-norm": config.Plain(units=24, layers=2, input_norm=True),
     "lstm": config.LSTM(units=24, layers=2, pooling="mean"),
     "convolutional": config.Convolutional(channels=(4, 8)),
 }
@@ -29,7 +32,7 @@ def network(settings: config.Model) -> models.Classifier:
         elif name.endswith("running_mean"):
             value.normal_(0, 0.3)
     for name, parameter in model.named_parameters():
-        if ".norm." in name:
+        if "norm." in name:
             torch.nn.init.uniform_(parameter, 0.5, 1.5)
     return model.eval()
 
@@ -49,15 +52,66 @@ def test_chained_steps_give_the_logits_of_the_whole_clip(
     stepped = step.of(model)
     state = torch.zeros(batch, stepped.width)
     for frame in x:
-        logits = stepped.advance(frame, state)
+        logits = stepped.advance(frame, state.unbind())
     with torch.inference_mode():
         expected, after = model(x)
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
     torch.testing.assert_close(
         state, torch.cat(after, dim=1), rtol=1e-4, atol=1e-4 * float(state.abs().max())
     )
-    whole = ("dense", "convolutional", "plain-mean", "residual-difference", "lstm")
+    whole = ("dense", "convolutional", "plain-mean", "residual-difference", "plain-input-norm", "lstm")
     assert isinstance(stepped, step.FusedStep) == (name not in whole)
+    fused = library and name not in (*whole, "plain-before")  # which has tanh
+    assert stepped.fast == fused
+    assert stepped.way.startswith(
+        "the compiled step, " if fused else ("the network's own", "torch operations")
+    )
+
+
+def test_a_row_has_the_same_numbers_however_many_there_are() -> None:
+    if not compiled.available():
+        pytest.skip("the compiled step was not built")
+    stepped = step.of(network(SMALL["residual"]))
+    x = torch.randn(70, 150)
+    torch.set_num_threads(2)
+    try:
+        together = torch.zeros(70, stepped.width)
+        for _ in range(3):
+            logits = stepped.advance(x, together.unbind())
+    finally:
+        torch.set_num_threads(1)
+    for count in range(1, 10):
+        state = torch.zeros(count, stepped.width)
+        for _ in range(3):
+            own = stepped.advance(x[-count:].contiguous(), state.unbind())
+        torch.testing.assert_close(own, logits[-count:], rtol=0, atol=0)
+        torch.testing.assert_close(state, together[-count:], rtol=0, atol=0)
+
+
+def test_why_a_step_is_slow_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "no fused step for time differences" in step.of(network(SMALL["residual-difference"])).way
+    assert "no fused step for a DenseIndRNN" in step.of(network(SMALL["dense"])).way
+    monkeypatch.setattr(compiled, "available", lambda: False)
+    monkeypatch.setattr(compiled, "reason", lambda: "the compiled step was not built")
+    assert step.of(network(SMALL["plain"])).way.endswith("the compiled step was not built")
+
+
+def test_a_library_that_is_not_there_or_does_not_load_says_so(tmp_path: Path) -> None:
+    assert "was not built" in compiled._load(tmp_path / "_step.so")[1]
+    (tmp_path / "_step.so").write_bytes(b"no library")
+    assert "does not load" in compiled._load(tmp_path / "_step.so")[1]
+
+
+def test_states_and_frames_of_another_kind_are_refused() -> None:
+    if not compiled.available():
+        pytest.skip("the compiled step was not built")
+    stepped = step.of(network(SMALL["plain"]))
+    good = torch.zeros(2, stepped.width)
+    with pytest.raises(ValueError, match=r"x: expected contiguous float32 of shape \(2, 150\)"):
+        stepped.advance(torch.zeros(2, 149), good.unbind())
+    for wrong in (good[:1], good.double(), good[:, 1:], torch.zeros(2, 2 * stepped.width)[:, ::2]):
+        with pytest.raises(ValueError, match="states: expected 2 of"):
+            stepped.advance(torch.zeros(2, 150), wrong.unbind())
 
 
 def test_a_network_that_needs_the_whole_clip_is_refused() -> None:

@@ -12,7 +12,8 @@ from action_indrnn.data_prep.normalize import normalize
 from action_indrnn.dataset import Clips
 from action_indrnn.decision import Rule
 from action_indrnn.recognizer import Recognizer
-from action_indrnn.streaming import RATE, FrameAnswers, Stream, feed_all
+from action_indrnn.scene import RATE
+from action_indrnn.streaming import FrameAnswers, Stream, feed_all
 
 from .conftest import person
 
@@ -20,9 +21,10 @@ FRAMES, STRIDE = 5, 4
 LAYOUT = layout.load("ntu25")
 
 
-def recognizer(view: str = "camera", **model: object) -> Recognizer:
+def recognizer(view: str = "camera", data: tuple[str, ...] = (), **model: object) -> Recognizer:
     torch.manual_seed(1)
-    settings = config.load("residual", ("model.units=16", "model.blocks=1", f"data.frames={FRAMES}"))
+    small = ("model.units=16", "model.blocks=1", f"data.frames={FRAMES}", *data)
+    settings = config.load("residual", small)
     if model:
         settings = settings.model_copy(update={"model": settings.model.model_copy(update=model)})
     card = Card(
@@ -52,6 +54,7 @@ def logits_of(network: Recognizer, joints: np.ndarray, start: int = 0) -> np.nda
     """(STRIDE, K) logits of the whole clip by the road of `classify`, one row for each choice of frames."""
     clip = Clip("clip", joints, joints.any(axis=(2, 3)))
     clips = Clips.of_clips([normalize(clip, LAYOUT, network.card.view)])
+    clips = clips.aligned(LAYOUT) if network.card.config.data.align else clips
     numbers = torch.zeros(STRIDE, dtype=torch.int64)
     frames = torch.arange(FRAMES) * STRIDE + torch.arange(STRIDE)[:, None] + start
     with torch.inference_mode():
@@ -64,9 +67,12 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("view", ["camera", "first-frame", "raw"])
+@pytest.mark.parametrize("align", [False, True])
 @pytest.mark.parametrize("actors", [1, 2])
-def test_a_clip_fed_frame_by_frame_gets_the_logits_of_the_whole_clip(view: str, actors: int) -> None:
-    network = recognizer(view)
+def test_a_clip_fed_frame_by_frame_gets_the_logits_of_the_whole_clip(
+    view: str, actors: int, align: bool
+) -> None:
+    network = recognizer(view, ("data.align=true",) if align else ())
     joints = np.stack([walk(FRAMES * STRIDE, 0.5 * number, number) for number in range(actors)])
     joints[-1, 7:9] = 0  # two frames in which nobody is seen there
     if actors == 2:
@@ -75,8 +81,8 @@ def test_a_clip_fed_frame_by_frame_gets_the_logits_of_the_whole_clip(view: str, 
     found = run(stream, dict(enumerate(joints)))
     (answer,) = [one for one in found[-1].answers if len(one.bodies) == actors]
     expected = logits_of(network, joints)
-    windows = stream.followed[answer.bodies].windows
-    np.testing.assert_allclose(windows.logits[:STRIDE].numpy(), expected, rtol=1e-4, atol=1e-4)
+    windows = stream.scene.followed[answer.bodies].windows
+    np.testing.assert_allclose(windows.logits[:STRIDE], expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(answer.probabilities, softmax(expected.mean(axis=0)), rtol=1e-3, atol=1e-6)
     assert answer.seen == 1
     assert len({tuple(one.answers[0].probabilities) for one in found}) == len(found)  # new after every frame
@@ -107,7 +113,7 @@ def test_time_stamps_of_any_rate_step_by_time() -> None:
     slow = network.stream()  # 7.5 a second: every frame steps every phase
     for t in range(FRAMES):
         found = slow.feed({0: joints[t * STRIDE]}, t * STRIDE / RATE)
-    windows = slow.followed[0,].windows
+    windows = slow.scene.followed[0,].windows
     assert windows.stepped[:STRIDE] == [FRAMES] + [FRAMES - 1] * (STRIDE - 1)
     assert found.time == pytest.approx((FRAMES - 1) * STRIDE / RATE)
 
@@ -120,9 +126,9 @@ def test_late_missing_and_stale() -> None:
     assert late.late
     assert not first.late
     assert late.answers[0].bodies == (0,)
-    assert stream.people[0].centre[0] == pytest.approx(0.1)
+    assert stream.scene.people.known[0].centre[0] == pytest.approx(0.1)
     stream.feed({0: person(0.2)}, 9.0)
-    assert sum(stream.followed[0,].windows.stepped) == 1  # a new start
+    assert sum(stream.scene.followed[0,].windows.stepped) == 1  # a new start
     assert not stream.feed({}, 9.5).late
     assert stream.feed({}, 10.2).answers == []  # nobody for longer than the gap
 
@@ -133,7 +139,7 @@ def test_a_person_found_again_under_another_id_goes_on() -> None:
     stream.feed({})
     found = stream.feed({9: walk(6)[-1]})
     assert [answer.bodies for answer in found.answers] == [(4,)]
-    assert sum(stream.followed[4,].windows.stepped) == 8
+    assert sum(stream.scene.followed[4,].windows.stepped) == 8
     elsewhere = stream.feed({9: walk(6)[-1], 11: person(4.0)})
     assert [answer.bodies for answer in elsewhere.answers] == [(4,), (11,)]
 
@@ -232,7 +238,9 @@ def test_a_stream_takes_no_more_memory_with_time() -> None:
         if frame % 3 == 0:
             bodies[10**6 + frame] = person(5 + frame % 7)
         stream.feed(bodies)
-        sizes.append((len(stream.people), len(stream.names), len(stream.followed)))
+        sizes.append(
+            (len(stream.scene.people.known), len(stream.scene.people.names), len(stream.scene.followed))
+        )
     assert max(sizes[600:]) <= max(sizes[:600])
     assert max(people for people, _, _ in sizes) <= stream.settings.people
-    assert (0,) in stream.followed
+    assert (0,) in stream.scene.followed

@@ -40,7 +40,7 @@ def test_everything_is_counted_and_named(folder: Path) -> None:
     ]
     assert found.sizes["S001C003P001R001A002"] == len(TEXT)  # unpacked
     assert found.copies == [f"{folder}/more/{NAME}.skeleton: found in {folder}/{NAME}.skeleton too"]
-    assert found.other_names == [f"{folder}/wave.skeleton"]
+    assert found.others == [Source(folder / "wave.skeleton")]
     assert found.unexpected == [f"{folder}/readme.TXT"]
     assert len(found.hidden) == 2
     assert len(found.archives) == 2
@@ -80,3 +80,10 @@ def test_contents(folder: Path) -> None:
 def test_nothing_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="found nothing there"):
         survey.survey(tmp_path / "none")
+
+
+def test_performers_that_ntu_does_not_have_in_a_setup(folder: Path) -> None:
+    assert survey.survey(folder).strangers() == []
+    (folder / "S001C001P009R001A001.skeleton").write_bytes(TEXT)
+    (stranger,) = survey.survey(folder).strangers()
+    assert stranger.endswith("A001: no clip of NTU RGB+D: performer 9 is not in its setup 1")

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from action_indrnn import task_config
-from action_indrnn.layers import FrameBatchNorm, IndRNN, Linear, clamp_recurrent_
+from action_indrnn.frame_norm import FrameBatchNorm
+from action_indrnn.layers import IndRNN, Linear, clamp_recurrent_
 from action_indrnn.task_config import DenseLanguage, PlainLanguage, Ptb, ResidualLanguage
 from action_indrnn.task_language import LanguageModel, State, detached
 

@@ -107,13 +107,13 @@ def test_validation_and_training_share_no_digit(digits: Path, monkeypatch) -> No
 
     monkeypatch.setattr(task_mnist, "sequences", spy)
     made = task_mnist.trainer(settings(), digits)
-    for _ in range(8):
-        made.loss()
+    for step in range(8):
+        made.task.loss(step)
     trained = set.union(*seen)
     assert len(trained) == 64  # 72 less 8, each once in an epoch
     seen.clear()
     made.model.eval()
-    made.validate()
+    made.task.validate()
     assert len(set.union(*seen)) == 8
     assert not trained & set.union(*seen)
 

@@ -95,7 +95,7 @@ def test_the_surprise_does_not_depend_on_the_segments(folder: Path) -> None:
 def test_what_repeats_is_learned_and_measured_in_bits(folder: Path) -> None:
     made = task_ptb.trainer(settings("train.steps=100", "train.every=50", "train.learning_rate=0.02"), folder)
     made.run()
-    assert made.measure == "bits a character"
+    assert made.task.measure == "bits a character"
     score = made.test()
     assert score.figure == pytest.approx(score.loss / math.log(2))
     assert score.figure < 0.3  # 2 bits at the start
@@ -105,8 +105,8 @@ def test_words_are_measured_in_perplexity(folder: Path) -> None:
     made = task_ptb.trainer(settings("data.unit=words"), folder)
     made.model.eval()
     with torch.no_grad():
-        score = made.validate()
-    assert made.measure == "perplexity"
+        score = made.task.validate()
+    assert made.task.measure == "perplexity"
     assert score.figure == pytest.approx(4, rel=0.02)  # four symbols, nothing learned
 
 
@@ -121,8 +121,8 @@ def test_training_carries_the_state(folder: Path, monkeypatch, reset: float, car
         return forward(x, state)
 
     monkeypatch.setattr(made.model, "forward", spy)
-    for _ in range(12):
-        made.loss()
+    for step in range(12):
+        made.task.loss(step)
     # 200 inputs a stream: ten segments, then an epoch begins anew without a state
     assert seen == ([None, *range(20, 200, 20), None, 20] if carried else [None] * 12)
 

@@ -270,6 +270,16 @@ def test_without_validation_all_train_and_the_last_weights_are_kept(
         assert torch.equal(value, a_run.model.state_dict()[name])
 
 
+def test_a_small_set_is_trained_for_the_least_steps(made_set: PreparedSet, tmp_path: Path) -> None:
+    more = ("train.min_steps=18", "train.schedule=cosine", "train.validation=none")
+    a_run = Run(tiny(*more), made_set, "xsub", tmp_path / "run")
+    assert a_run.epochs == -(-18 // a_run.batches.steps) > 3
+    a_run.start()
+    result = a_run.train()
+    assert result.best_epoch == result.epochs == a_run.epochs
+    assert config.load(tmp_path / "run" / "config.toml") == a_run.settings
+
+
 def test_epochs_that_follow_fast_share_a_checkpoint(
     made_set: PreparedSet, tmp_path: Path, monkeypatch
 ) -> None:

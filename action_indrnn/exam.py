@@ -1,0 +1,98 @@
+"""A model before the test clips of a protocol."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from action_indrnn import dataset, evaluation, over_time
+from action_indrnn.data_prep import archive
+from action_indrnn.data_prep.archive import PreparedSet
+from action_indrnn.dataset import Clips, Integers, Split
+from action_indrnn.evaluation import Report
+from action_indrnn.over_time import Early, Unsegmented
+from action_indrnn.recognizer import Recognizer
+
+
+@dataclass(frozen=True)
+class Exam:
+    """A model, a set that fits it, and the clips to measure it on.
+
+    Attributes:
+        recognizer: the model and its card.
+        prepared: the set.
+        clips: all of the set.
+        split: of the protocol.
+    """
+
+    recognizer: Recognizer
+    prepared: PreparedSet
+    clips: Clips
+    split: Split
+
+    @classmethod
+    def of(
+        cls,
+        model: str | Path,
+        prepared_set: str | Path | PreparedSet,
+        protocol: str,
+        *,
+        allow_overlap: bool = False,
+        device: str | torch.device = "cpu",
+    ) -> "Exam":
+        """The exam of a model file on a prepared set.
+
+        Raises:
+            ValueError: they do not fit each other, or the model has trained on test clips.
+        """
+        prepared = prepared_set if isinstance(prepared_set, PreparedSet) else archive.read(prepared_set)
+        recognizer = Recognizer.load(model, device)
+        card = recognizer.card
+        card.check_fit(prepared)
+        split = dataset.split(prepared, protocol, seed=card.seed)
+        if card.dataset == prepared.meta["dataset"] and card.protocol != protocol and not allow_overlap:
+            raise ValueError(
+                f"{model}: trained under {card.protocol}, whose training clips are among the test clips of "
+                f"{protocol}; train under that protocol, or say --allow-overlap"
+            )
+        clips = Clips.of_set(prepared)
+        clips = clips.aligned(card.layout()) if card.config.data.align else clips
+        return cls(recognizer, prepared, clips, split)
+
+    @property
+    def partial(self) -> bool:
+        """Whether the set is a part of its data set, so that nothing compares with published accuracies."""
+        counts = self.prepared.meta["counts"]
+        return bool(counts["clips_of_whole_set"]) and not counts["whole"]
+
+    @property
+    def labels(self) -> Integers:
+        """The class of every clip of the set."""
+        return self.prepared.column("label")
+
+    def report(self, progress: str = "") -> Report:
+        """Accuracy on the test clips; `progress` is what a progress bar is called."""
+        model, settings = self.recognizer.model, self.recognizer.card.config
+        classes = self.prepared.classes
+        return evaluation.measure(
+            model, self.clips, self.split.test, self.labels, classes, settings, progress
+        )
+
+    def some(self, most: int) -> Integers:
+        """The test clips, of more than `most` evenly many left out."""
+        test = self.split.test
+        chosen: Integers = test[np.linspace(0, len(test) - 1, min(most, len(test))).round().astype(int)]
+        return chosen
+
+    def over_time(self, most: int | None = None) -> tuple[Early, Unsegmented]:
+        """How soon the test clips are recognised, and decisions on streams of them.
+
+        Args:
+            most: of more clips evenly many are left out.
+
+        Raises:
+            ValueError: the network needs the whole clip.
+        """
+        numbers = self.split.test if most is None else self.some(most)
+        return over_time.measure(self.recognizer, self.clips, numbers, self.labels)

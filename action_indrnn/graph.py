@@ -1,0 +1,253 @@
+"""The graph-convolutional IndRNN: joints mixed along the skeleton's graph, each with a memory of its own.
+
+A layer adds to its input x what a recurrence keeps of it, mixed over the joints:
+
+    h_t = act(x_t + u * h_{t-1})        for every joint and channel
+    y   = x + sum_g A_g norm(h) W_g     A_g (V, V) for each group g of channels
+
+The papers' equation with a graph convolution for W, in the wiring of the residual network. All bodies share
+all weights; what is read of a frame is the same in whatever order its bodies stand, and a body that is not
+there has no part in it.
+
+Shapes: `T` frames, `B` clips in a batch, `M` bodies, `V` joints, `C` channels, `R` bodies that are computed,
+`F` features, `K` classes; see `graph_layers`.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from action_indrnn.classifier import Classifier, Memory, Pooling, Recur
+from action_indrnn.config import Graph
+from action_indrnn.data_prep.layout import Layout
+from action_indrnn.graph_layers import (
+    Bodies,
+    BodyBlock,
+    BodyDropout,
+    GraphConvolution,
+    InputNorm,
+    partitions,
+)
+from action_indrnn.layers import Linear
+from action_indrnn.streams import Streams
+
+
+def _block(config: Graph, joints: int, channels: int, *, last: bool = False) -> BodyBlock:
+    return BodyBlock(
+        joints,
+        channels,
+        norm=config.norm,
+        length=config.length,
+        magnification=config.magnification,
+        activation=config.activation,
+        bounded=config.bound == "clamp",
+        last=last,
+    )
+
+
+class GraphLayer(nn.Module):
+    """A recurrence of every joint and channel, mixed over the joints and added to the input.
+
+    Attributes:
+        units: numbers in the state of a clip.
+    """
+
+    def __init__(self, config: Graph, graph: Tensor, bodies: int) -> None:
+        super().__init__()
+        joints, channels = graph.shape[1], config.channels
+        self.units = bodies * joints * channels
+        self.block = _block(config, joints if config.weights == "joint" else 1, channels)
+        self.convolution = GraphConvolution(graph, channels, config.groups)
+        self.partner = Linear(channels, channels) if config.partner else None
+        self.dropout = BodyDropout(config.dropout, each_step=config.dropout_mask == "step")
+
+    def forward(self, x: Tensor, h0: Tensor | None, bodies: Bodies) -> tuple[Tensor, Tensor]:
+        """Returns the output (T, V, R, C) and the last state (B, units)."""
+        h, after = self.block(x, h0, bodies)
+        y = self.convolution(h)
+        if self.partner is not None:
+            y = y + bodies.others(self.partner(h.mean(dim=1)))[:, None]
+        return x + self.dropout(y, bodies), after
+
+
+class BodyLayer(nn.Module):
+    """A linear map and a recurrence of whole bodies.
+
+    Attributes:
+        units: numbers in the state of a clip.
+    """
+
+    def __init__(self, config: Graph, inputs: int, bodies: int, *, last: bool) -> None:
+        super().__init__()
+        self.units = bodies * config.units
+        self.linear = Linear(inputs, config.units)
+        self.block = _block(config, 1, config.units, last=last)
+        self.dropout = BodyDropout(config.dropout, each_step=config.dropout_mask == "step")
+
+    def forward(self, x: Tensor, h0: Tensor | None, bodies: Bodies) -> tuple[Tensor, Tensor]:
+        """Returns the output (T, 1, R, H) of x (T, 1, R, C), and the last state (B, units)."""
+        y, after = self.block(self.linear(x), h0, bodies)
+        return self.dropout(y, bodies), after
+
+
+def _evenly(linear: Linear) -> Linear:
+    """A map whose outputs are as large as its inputs: the trunk's first value is not normalised."""
+    nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
+    return linear
+
+
+class SeenPooling(nn.Module):
+    """The last step at which somebody is there, the mean of those steps, or both beside each other.
+
+    The state is that last step, that mean and, in the last place, the number of steps that it is of.
+
+    Args:
+        width: of a step.
+        pooling: what is read.
+
+    Attributes:
+        units: numbers in the state of a clip.
+        reverse: whether time is walked from the last step to the first.
+    """
+
+    def __init__(self, width: int, pooling: Pooling) -> None:
+        super().__init__()
+        self.width = width
+        self.pooling = pooling
+        self.units = 2 * width + 1
+        self.reverse = False
+
+    def forward(self, x: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Returns what is read (B, width or twice that) of x (T, B, width + 1), and the new state.
+
+        The last number of a step says whether it counts, 1 or 0.
+        """
+        if before is None:
+            before = x.new_zeros(x.shape[1], self.units)
+        held, mean, steps = torch.split(before, [self.width, self.width, 1], dim=1)
+        steps_of = x.flip(0) if self.reverse else x
+        values, counts = steps_of[..., :-1], steps_of[..., -1:]
+        found = counts.sum(dim=0)  # (B, 1)
+        steps = steps + found
+        mean = mean + ((values * counts).sum(dim=0) - found * mean) / steps.clamp_min(1)
+        after = counts.flip(0).cumsum(0).flip(0) - counts  # steps that count behind each
+        held = torch.where(found > 0, (values * counts * (after == 0)).sum(dim=0), held)
+        parts = {"last": (held,), "mean": (mean,), "both": (held, mean)}[self.pooling]
+        return torch.cat(parts, dim=1), torch.cat((held, mean, steps), dim=1)
+
+
+class GraphIndRNN(Classifier):
+    """Every joint's streams embedded, graph layers, joints pooled, a recurrent layer, bodies pooled.
+
+    Args:
+        config: of the network.
+        features: F, joints of M bodies after one another, three coordinates each.
+        classes: K.
+        layout: of the joints.
+        streams: what a joint gets in place of its place; a bone belongs to its child.
+
+    Raises:
+        ValueError: the features are not whole bodies of the layout, or no stream tells who is there.
+    """
+
+    bone: Tensor
+
+    def __init__(
+        self, config: Graph, features: int, classes: int, layout: Layout, streams: Streams | None = None
+    ) -> None:
+        joints, channels = len(layout.joints), config.channels
+        bodies, rest = divmod(features, 3 * joints)
+        if rest or not bodies:
+            raise ValueError(
+                f"model.kind: expected bodies of {layout.name}'s {joints} joints in 3 coordinates, "
+                f"{3 * joints} features each, found {features} features"
+            )
+        if channels % config.groups:
+            raise ValueError(
+                f"model.groups: expected a divisor of {channels} channels, found {config.groups}"
+            )
+        names = ("joint",) if streams is None else streams.names
+        if not {"joint", "bone"} & set(names):
+            raise ValueError(
+                f"data.streams: expected joint or bone among them for a graph, found {', '.join(names)}"
+            )
+        super().__init__(features, classes, config.units, streams=streams)
+        self.names, self.bodies, self.joints, self.centre = names, bodies, joints, layout.centre
+        bones = {child: number for number, (child, _) in enumerate(layout.bones)}
+        at = torch.tensor([bones.get(joint, len(bones)) for joint in range(joints)])
+        self.register_buffer("bone", at, persistent=False)  # (V,); behind all bones: none
+        inputs = 3 * (len(names) + 2 * ("joint" in names))
+        self.norm = InputNorm(inputs)
+        self.embedding = _evenly(Linear(inputs, channels))
+        graph = partitions(layout)
+        self.layers = nn.ModuleList(GraphLayer(config, graph, bodies) for _ in range(config.layers))
+        self.flat = config.joints == "flat"
+        width = channels * (joints if self.flat else 2)
+        self.body_layers = nn.ModuleList(
+            BodyLayer(config, config.units if index else width, bodies, last=index == config.body_layers - 1)
+            for index in range(config.body_layers)
+        )
+        # The state ends with what is read, as in every classifier; but only frames with a body count.
+        self.reads_last = False
+        self.mean = SeenPooling(config.units, config.pooling)
+        self.classifier = Linear(config.units * (2 if config.pooling == "both" else 1), classes)
+        nn.init.kaiming_normal_(self.classifier.weight)
+
+    def _walks(self) -> Iterator[Memory]:
+        kinds = Streams | GraphLayer | BodyLayer
+        return (module for module in self.modules() if isinstance(module, kinds))
+
+    def turn(self) -> None:
+        """Makes the network walk from the last frame to the first, where it then answers."""
+        super().turn()
+        assert isinstance(self.mean, SeenPooling)
+        self.mean.reverse = True
+
+    def body(self, x: Tensor, recur: Recur) -> Tensor:
+        """Returns (T, B, H + 1): the largest of the bodies' units, and 1 where a body is there, else 0."""
+        points, there = self._points(x)
+        bodies = Bodies.of(there, x.dtype, pack=self.training)
+        y = self.embedding(self.norm(bodies.take(points), bodies.mask))
+        for layer in self.layers:
+            y = recur(partial(layer, bodies=bodies), y)
+        z = y.transpose(1, 2).flatten(2) if self.flat else torch.cat((y.mean(dim=1), y.amax(dim=1)), dim=2)
+        z = z[:, None]  # (T, 1, R, C)
+        for layer in self.body_layers:
+            z = recur(partial(layer, bodies=bodies), z)
+        z = bodies.give(z[:, 0])
+        somebody = there.any(dim=2, keepdim=True)
+        best = z.masked_fill(~there[..., None], -torch.inf).amax(dim=2)
+        return torch.cat((best.masked_fill(~somebody, 0), somebody.to(z.dtype)), dim=2)
+
+    def _points(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns every joint's streams (T, V, B, M, C), and which bodies are there (T, B, M).
+
+        A place is told from the body's own centre, beside it that centre, and from the others' centres.
+        """
+        widths = [len(self.bone) - name.startswith("bone") for name in self.names]
+        parts: list[Tensor] = []
+        there: Tensor | None = None
+        streams = torch.split(x, [3 * self.bodies * width for width in widths], dim=2)
+        for name, width, stream in zip(self.names, widths, streams, strict=True):
+            points = stream.reshape(*x.shape[:2], self.bodies, width, 3)  # (T, B, M, V, 3)
+            if there is None and not name.endswith("motion"):
+                there = (points != 0).flatten(3).any(dim=3)
+            if name.startswith("bone"):
+                none = points.new_zeros(1).expand(*points.shape[:3], 1, 3)
+                points = torch.cat((points, none), dim=3)[..., self.bone, :]
+            if name == "joint" and there is not None:
+                centre = points[..., self.centre : self.centre + 1, :]
+                parts += [centre.expand_as(points), self._from_others(points, centre, there)]
+                points = points - centre
+            parts.append(points)
+        assert there is not None
+        return torch.cat(parts, dim=4).permute(0, 3, 1, 2, 4), there
+
+    def _from_others(self, points: Tensor, centre: Tensor, there: Tensor) -> Tensor:
+        """Returns the points as seen from the other bodies' mean centre; 0 where there is none."""
+        here = there[..., None, None].to(points.dtype)
+        rest = here.sum(dim=2, keepdim=True) - here
+        mean = ((centre * here).sum(dim=2, keepdim=True) - centre * here) / rest.clamp_min(1)
+        return torch.where((rest > 0) & (here > 0), points - mean, 0)

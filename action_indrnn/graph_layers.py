@@ -1,0 +1,229 @@
+"""What the graph-convolutional IndRNN is made of: layers over the joints of all bodies that are there.
+
+Shapes: `T` frames, `B` clips in a batch, `M` bodies, `V` joints, `C` channels, `R` bodies that are computed
+(all B * M of them, or in training those that are in their clips). Layers work on (T, V, R, C): then one
+matrix product a frame mixes the joints of all bodies, and the channels of a body lie side by side.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from action_indrnn import processes
+from action_indrnn.data_prep.layout import Layout
+from action_indrnn.kernels import indrnn
+from action_indrnn.layers import MOMENTUM, BatchNormOverTime, IndRNN, Linear, Norm
+
+
+def partitions(layout: Layout) -> Tensor:
+    """The skeleton's graph, (3, V, V): joints themselves, their parents, the mean of their children.
+
+    Source: the spatial partitions of Yan et al., arXiv 1801.07455, in the normalised form.
+    """
+    joints = len(layout.joints)
+    inward = torch.zeros(joints, joints)
+    for child, parent in layout.bones:
+        inward[child, parent] = 1
+    outward = inward.t() / inward.sum(dim=0).clamp_min(1)[:, None]
+    return torch.stack((torch.eye(joints), inward, outward))
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """Which bodies are there, and which of them are computed.
+
+    Attributes:
+        there: (T, B, M) bool.
+        mask: (T, 1, R, 1), 1 where a body that is computed is there, else 0.
+        columns: (R,) the numbers of those that are computed among all B * M; none if all are.
+    """
+
+    there: Tensor
+    mask: Tensor
+    columns: Tensor | None = None
+
+    @classmethod
+    def of(cls, there: Tensor, dtype: torch.dtype, *, pack: bool) -> "Bodies":
+        """Of bodies (T, B, M); `pack` leaves out those that are in no frame of their clip."""
+        flat = there.flatten(1)
+        columns = None
+        if pack and bool(there.any()):
+            columns = flat.any(dim=0).nonzero()[:, 0]
+            flat = flat[:, columns]
+        return cls(there, flat[:, None, :, None].to(dtype), columns)
+
+    def take(self, x: Tensor) -> Tensor:
+        """Returns what is computed of all bodies, (T, V, R, C) of (T, V, B, M, C)."""
+        flat = x.flatten(2, 3)
+        return flat if self.columns is None else flat[:, :, self.columns]
+
+    def give(self, x: Tensor) -> Tensor:
+        """Returns all bodies, (T, B, M, C) of (T, R, C), with zeros for those that are not computed."""
+        _, clips, count = self.there.shape
+        if self.columns is not None:
+            x = x.new_zeros(len(x), clips * count, x.shape[2]).index_copy(1, self.columns, x)
+        return x.view(len(x), clips, count, x.shape[2])
+
+    def others(self, x: Tensor) -> Tensor:
+        """Returns for each body the mean of the clip's others that are there, (T, R, C) of (T, R, C)."""
+        there = self.there[..., None]
+        every = self.give(x) * there
+        rest = there.sum(dim=2, keepdim=True) - there.to(x.dtype)
+        mean = (every.sum(dim=2, keepdim=True) - every) / rest.clamp_min(1)
+        return self.take(mean[:, None])[:, 0]
+
+
+class InputNorm(nn.Module):
+    """Batch normalisation of every channel of the input over joints, frames and bodies that are there.
+
+    Joints share it: a joint that hardly moves keeps its small motion. It has no weights and its statistics no
+    gradient, as what follows is a linear map of an input that has none.
+
+    Args:
+        channels: C.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.eps = 1e-5
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Returns x (T, V, R, C), normalised; mask (T, 1, R, 1) is 1 where a body is there."""
+        mean, var = self.running_mean, self.running_var
+        if self.training:
+            seen = x * mask
+            sums = torch.stack((seen.sum(dim=(0, 1, 2)), seen.square().sum(dim=(0, 1, 2)))).double()
+            count = processes.total(mask.sum().double() * x.shape[1]).clamp_min(1)
+            mean, square = (processes.total(sums) / count).to(x.dtype)
+            var = (square - mean.square()).clamp_min(0)
+            self.running_mean.lerp_(mean, MOMENTUM)
+            self.running_var.lerp_(var, MOMENTUM)
+        return (x - mean) * torch.rsqrt(var + self.eps)
+
+
+class BodyRecurrence(IndRNN):
+    """The recurrence of every body's joints with one weight for each joint and channel, or each channel.
+
+    Args:
+        joints: V that have weights of their own; 1 for weights that all joints share.
+        channels: C.
+        settings: of `IndRNN`.
+    """
+
+    def __init__(self, joints: int, channels: int, **settings: Any) -> None:
+        super().__init__(joints * channels, **settings)
+        self.u = nn.Parameter(self.u.detach().view(joints, 1, channels))  # as it stands beside (V, R, C)
+
+    def forward(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Returns all states (T, V, R, C) and the last one (V, R, C)."""
+        steps, joints, bodies, channels = x.shape
+        if len(self.u) == 1:
+            u, rows = self.u.view(-1), joints * bodies
+        else:
+            u, rows = self.u.expand(joints, bodies, channels).reshape(-1), 1
+        flat = x.to(u.dtype).reshape(steps, rows, -1)
+        before = None if h0 is None else h0.reshape(rows, -1)
+        y, h = indrnn(flat, u, before, activation=self.activation, reverse=self.reverse)
+        return y.view(x.shape), h.view(x.shape[1:])
+
+
+class GraphConvolution(nn.Module):
+    """A linear map of every joint's channels, then a mixing of joints by an adjacency for each group of them.
+
+    The adjacencies start as the skeleton's, one partition after the other, and are learned.
+    Source: Cheng et al., ECCV 2020 (an adjacency a group); Shi et al., arXiv 1805.07694 (learned ones).
+
+    Args:
+        graph: (P, V, V), the partitions.
+        channels: C.
+        groups: of channels, a divisor of C.
+    """
+
+    def __init__(self, graph: Tensor, channels: int, groups: int) -> None:
+        super().__init__()
+        self.linear = Linear(channels, channels)
+        self.adjacency = nn.Parameter(torch.stack([graph[number % len(graph)] for number in range(groups)]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns (T, V, R, C) of (T, V, R, C)."""
+        steps, joints, _, channels = x.shape
+        width = channels // len(self.adjacency)
+        mixed = [
+            torch.bmm(adjacency.expand(steps, -1, -1), part.reshape(steps, joints, -1)).view(
+                *x.shape[:3], width
+            )
+            for adjacency, part in zip(self.adjacency, self.linear(x).split(width, dim=3), strict=True)
+        ]
+        return mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=3)
+
+
+class BodyDropout(nn.Module):
+    """Dropout of a body's channels in all joints at once, with a new mask for every step or one for the clip.
+
+    Args:
+        p: share that is dropped.
+        each_step: whether the masks are new in every frame.
+    """
+
+    def __init__(self, p: float, *, each_step: bool) -> None:
+        super().__init__()
+        self.p = p
+        self.each_step = each_step
+
+    def forward(self, x: Tensor, bodies: Bodies) -> Tensor:
+        """Returns x (T, V, R, C), dropped channels 0 and the others over 1 - p; in evaluation x itself."""
+        if not self.training or self.p == 0:
+            return x
+        # Every process draws the masks of all: then a batch gets the same ones, however it is shared.
+        steps, clips, count = bodies.there.shape
+        shape = (steps if self.each_step else 1, 1, clips * processes.count(), count, x.shape[3])
+        masks = F.dropout(x.new_ones(shape), self.p)
+        return x * bodies.take(masks[:, :, processes.share(shape[2])])
+
+    def extra_repr(self) -> str:
+        """Returns what `print(model)` shows of this layer."""
+        return f"p={self.p}"
+
+
+class BodyBlock(nn.Module):
+    """The recurrence of all bodies with batch normalisation after or before it.
+
+    A body takes nothing in at a frame in which it is not there. Each channel is normalised over the joints
+    and all frames of the bodies that are computed.
+
+    Args:
+        joints: V that have recurrent weights of their own.
+        channels: C.
+        norm: whether the normalisation stands after or before the recurrence.
+        recurrence: settings of `IndRNN`.
+    """
+
+    def __init__(self, joints: int, channels: int, *, norm: Norm, **recurrence: Any) -> None:
+        super().__init__()
+        self.norm_first = norm == "before"
+        self.indrnn = BodyRecurrence(joints, channels, **recurrence)
+        self.norm = BatchNormOverTime(channels)
+
+    def forward(self, x: Tensor, h0: Tensor | None, bodies: Bodies) -> tuple[Tensor, Tensor]:
+        """Returns the output (T, V, R, C) and the last state (B, M * V * C)."""
+        joints, channels = x.shape[1], x.shape[3]
+        before = None if h0 is None else h0.view(-1, joints, channels).transpose(0, 1)
+        if self.norm_first:
+            y, last = self.indrnn(self._normalize(x) * bodies.mask, before)
+        else:
+            y, last = self.indrnn(x * bodies.mask, before)
+            y = self._normalize(y)
+        after = bodies.give(last).permute(1, 2, 0, 3)  # (B, M, V, C)
+        return y, after.flatten(1)
+
+    def _normalize(self, x: Tensor) -> Tensor:
+        return self.norm(x.flatten(1, 2)).view(x.shape)  # type: ignore[no-any-return]
