@@ -38,6 +38,7 @@ FILES = {
 }
 CONNECTIONS = 256  # sockets at once, of any kind; one more is closed
 HEAD_SECONDS = 10.0  # until a request's head is there
+LIFE_SECONDS = 120.0  # from then until its answer has been read
 BODY_SECONDS = 60.0  # until an upload is there
 SEND_SECONDS = 10.0  # that a message may wait for a peer that does not read
 CLOSE_SECONDS = 1.0  # that a closed websocket waits for its peer to agree
@@ -248,7 +249,7 @@ async def _end(socket: WebSocket, code: int, table: dict[str, Any]) -> None:
 
 
 class _Connection(H11Protocol):
-    """One socket: closed where there are too many, or where no request comes."""
+    """One socket: closed where there are too many, where no request comes or nobody reads its answer."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -256,9 +257,14 @@ class _Connection(H11Protocol):
             transport.abort()
             return
         self.loop.call_later(HEAD_SECONDS, self._check)
+        self.loop.call_later(LIFE_SECONDS, self._end)
 
     def _check(self) -> None:
-        if self in self.connections and cast(object, self.cycle) is None:
+        if cast(object, self.cycle) is None:
+            self._end()
+
+    def _end(self) -> None:
+        if self in self.connections:  # and has not become a websocket
             self.transport.abort()
 
 

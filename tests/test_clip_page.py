@@ -1,3 +1,4 @@
+import io
 import json
 
 import numpy as np
@@ -75,9 +76,18 @@ def test_a_skeleton_file_comes_with_its_states_and_absences(network: Recognizer)
 
 def test_other_formats_come_without_states(network: Recognizer) -> None:
     rows = [json.dumps({"joints": one.tolist()}) for one in walk(9)]
-    table = clip_page.table(network, clip_page.upload("a.jsonl", "\n".join(rows).encode()))
-    assert table["bodies"][0]["states"] is None
-    assert table["frames"] == 9
+    plain, packed = io.BytesIO(), io.BytesIO()
+    np.save(plain, walk(9))
+    np.savez(packed, joints=walk(9))
+    for name, content in (
+        ("a.jsonl", "\n".join(rows).encode()),
+        ("a.npy", plain.getvalue()),
+        ("A.NPZ", packed.getvalue()),
+    ):
+        table = clip_page.table(network, clip_page.upload(name, content))
+        assert table["bodies"][0]["states"] is None
+        assert table["frames"] == 9
+        np.testing.assert_allclose(table["bodies"][0]["joints"][8], walk(9)[8].ravel(), atol=1e-4)
 
 
 def test_a_network_that_needs_the_whole_clip_has_a_verdict_and_no_curve() -> None:

@@ -1,3 +1,4 @@
+import io
 import json
 import re
 import socket
@@ -14,7 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from action_indrnn import server
-from action_indrnn.data_prep import skeleton_file
+from action_indrnn.data_prep import layout, skeleton_file
 from action_indrnn.frame_lines import LINE_LIMIT, replay
 from action_indrnn.recognizer import Recognizer
 from action_indrnn.server import Limits
@@ -299,6 +300,30 @@ def test_sockets_that_send_no_request_are_closed(
             with suppress(ConnectionError):
                 assert each.recv(1) == b""
         assert tell(one, line())["frame"] == 0
+
+
+def test_a_request_that_takes_too_long_is_closed(
+    network: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "LIFE_SECONDS", 0.3)
+    with running(application(network)) as port, join(port) as one:
+        with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as raw:
+            raw.sendall(
+                b"POST /api/clip?name=a.npy HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\n1"
+            )
+            with suppress(ConnectionError):
+                assert raw.recv(1) == b""
+        assert tell(one, line())["frame"] == 0  # a websocket may live longer
+
+
+def test_a_clip_in_another_layout_is_mapped(network: Recognizer) -> None:
+    file = io.BytesIO()
+    np.save(file, np.random.default_rng(0).normal(0, 300, (9, 32, 3)))
+    azure = layout.load("azure32")
+    for recorded, status in ((None, 422), (azure, 200)):
+        app = server.application(network, network.stream, Limits(), recorded=recorded)
+        with running(app) as port:
+            assert ask(port, "/api/clip?name=a.npy", file.getvalue())[0].status == status
 
 
 def test_a_watcher_sees_what_a_producer_sends(port: int, other: None) -> None:
