@@ -34,7 +34,7 @@ FLOORS = [
     {"evaluation", "checkpoint"},
     {"step", "folds"},
     {"dataset", "augment", "models", "schedule", "interrupt", "task_config"},
-    {"classifier", "published", "inspection", "picture"},
+    {"classifier", "published", "inspection", "clip_report", "picture"},
     {"gated"},
     {"layers", "config", "features", "streams"},
     {"windows"},
