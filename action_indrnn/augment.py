@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 NUMBERS = 4  # random numbers of a clip: an angle about each axis, a size
+SPLICED = 0.75  # of a window, at most, shows the clip before: with less of its own none can be told
 
 
 def vary(x: Tensor, uniform: Tensor, rotation: float, scaling: float) -> Tensor:
@@ -95,6 +96,26 @@ def drop_joints(x: Tensor, uniform: Tensor, share: float) -> Tensor:
         share: of a clip's joints.
     """
     return x.masked_fill((uniform < share).repeat_interleave(3, dim=1), 0)
+
+
+def splice(x: Tensor, before: Tensor, uniform: Tensor, share: float) -> Tensor:
+    """Clips as a window of a stream sees them, begun while another action still went on: (S, B, F).
+
+    The end of the clip before comes first, then this one, whose own end falls out.
+
+    Args:
+        x: (S, B, F).
+        before: (S, B, F), other clips.
+        uniform: (B, 2) random numbers in [0, 1): whether, and how much of the clip before.
+        share: of the clips.
+    """
+    steps = len(x)
+    cut = torch.where(uniform[:, 0] < share, (uniform[:, 1] * SPLICED * steps).long(), 0)  # (B,)
+    place = torch.arange(steps, device=x.device)[:, None]
+    source = (place - cut) % steps  # (S, B)
+    earlier = (place < cut)[..., None]
+    index = source[..., None].expand_as(x)
+    return torch.where(earlier, before.gather(0, index), x.gather(0, index))
 
 
 def drop_bodies(x: Tensor, uniform: Tensor, share: float, bodies: int) -> Tensor:

@@ -20,7 +20,7 @@ from action_indrnn.dataset import Clips, Integers, draw_frames, even_shares, sam
 from action_indrnn.seeds import seed_torch
 
 WEIGHTS, _ORDER, _FRAMES, _DROPOUT, _VARIATION = 4, 1, 2, 3, 5  # what a number is for; 0 is the split's
-_TIMING, _SHEAR, _MIRROR, _NOISE, _JOINTS, _BODIES = 6, 7, 8, 9, 10, 11
+_TIMING, _SHEAR, _MIRROR, _NOISE, _JOINTS, _BODIES, _SPLICE = 6, 7, 8, 9, 10, 11, 12
 
 
 class Batches:
@@ -98,6 +98,8 @@ class Batches:
         for start in range(0, len(numbers), size):
             mine = processes.share(size, start)
             x = self._sent(self._sampled(numbers, mine, frames, uniform, step))
+            if data.splice:
+                x = self._spliced(x, numbers, mine, frames, step)
             x = self._varied(x, len(numbers), mine, step)
             if data.rotation or data.scaling:
                 x = augment.vary(x, self._sent(varied[mine]), data.rotation, data.scaling)
@@ -123,6 +125,14 @@ class Batches:
             places = even_shares(frames, random) * (timing.length[:, None] - 1)
             return clips.between(some, timing.start[:, None] + places)
         return clips.batch(some, timing.frames(sample_frames(timing.played, frames, random)))
+
+    def _spliced(self, x: Tensor, numbers: Integers, mine: slice, frames: int, step: int) -> Tensor:
+        """The clips (S, B, F), some of them behind the end of another of the batch."""
+        random = self._random(_SPLICE, step)
+        drawn, others = random.random((len(numbers), 2)), random.permutation(numbers)
+        uniform = random.random((len(numbers), frames + 1))
+        before = self._sent(self._sampled(others, mine, frames, uniform, step))
+        return augment.splice(x, before, self._sent(drawn[mine]), self.settings.data.splice)
 
     def _varied(self, x: Tensor, size: int, mine: slice, step: int) -> Tensor:
         """The clips (S, B, F) in other shapes: sheared, mirrored, with a body less."""

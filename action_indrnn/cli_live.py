@@ -162,9 +162,9 @@ def export(
     from action_indrnn import checkpoint, onnx_step
 
     network, card = checkpoint.load_model(model)
-    difference = onnx_step.export(network, card, out)
+    difference, frames = onnx_step.export(network, card, out)
     print(f"exported      {out}: features (B, {card.features}) and a state to logits and a state")
     print(
-        f"checked       {onnx_step.FRAMES} frames, {onnx_step.CHAIN} in a chain, in onnxruntime; "
-        f"relative difference {difference:.1e}"
+        f"checked       {frames} frames in a chain, in onnxruntime, batches of "
+        f"{' and '.join(map(str, onnx_step.BATCHES))}; relative difference {difference:.1e}"
     )

@@ -223,6 +223,7 @@ class Data(Section):
         noise: standard deviation of the noise on every coordinate in training, metres.
         joint_dropout: share of a clip's joints that training does not see.
         body_dropout: share of the clips of several bodies from which training leaves one out.
+        splice: share of the clips that training sees behind the end of another, as a stream's window does.
         streams: what the network gets of a frame, beside each other; see `streams`.
     """
 
@@ -239,6 +240,7 @@ class Data(Section):
     noise: Probability = 0.0
     joint_dropout: Probability = 0.0
     body_dropout: Probability = 0.0
+    splice: Annotated[float, Field(ge=0, le=1)] = 0.0
     streams: Annotated[tuple[StreamName, ...], Field(min_length=1, strict=False)] = ("joint",)
 
     @model_validator(mode="after")

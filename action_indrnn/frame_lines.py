@@ -26,6 +26,7 @@ LINE_LIMIT = 1 << 20  # bytes; a frame of six bodies of 25 joints has about 12,0
 BODIES_LIMIT = 64  # of a frame; a Kinect tracks six
 ID_LIMIT = 100  # characters
 CONNECTIONS = 32
+IDLE = 600.0  # seconds in which a connection sends nothing, or takes no answer, before it is closed
 _NO_LOCK = nullcontext()
 
 
@@ -210,6 +211,7 @@ class Server(socketserver.ThreadingTCPServer):
 
     allow_reuse_address = True
     daemon_threads = True
+    request_queue_size = 128  # connections that wait to be taken
 
     def __init__(self, address: tuple[str, int], fresh: Callable[[], Stream], top: int) -> None:
         self.fresh, self.top = fresh, top
@@ -221,6 +223,11 @@ class Server(socketserver.ThreadingTCPServer):
 class _Connection(socketserver.StreamRequestHandler):
     server: Server
 
+    def setup(self) -> None:
+        """Let no silent other side keep its place for ever."""
+        super().setup()
+        self.connection.settimeout(IDLE)
+
     def handle(self) -> None:
         """Answer until the other side ends."""
         if not self.server.places.acquire(blocking=False):
@@ -229,7 +236,7 @@ class _Connection(socketserver.StreamRequestHandler):
             return
         try:
             answer(self.rfile, self._write, self.server.fresh(), self.server.top, self.server.lock)
-        except ConnectionError:  # the other side is gone
+        except (ConnectionError, TimeoutError):  # the other side is gone, or as good as gone
             return
         finally:
             self.server.places.release()

@@ -216,7 +216,7 @@ class BodyBlock(nn.Module):
     def forward(self, x: Tensor, h0: Tensor | None, bodies: Bodies) -> tuple[Tensor, Tensor]:
         """Returns the output (T, V, R, C) and the last state (B, M * V * C)."""
         joints, channels = x.shape[1], x.shape[3]
-        before = None if h0 is None else h0.view(-1, joints, channels).transpose(0, 1)
+        before = None if h0 is None else h0.reshape(-1, joints, channels).transpose(0, 1)
         if self.norm_first:
             y, last = self.indrnn(self._normalize(x) * bodies.mask, before)
         else:

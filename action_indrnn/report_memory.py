@@ -58,7 +58,7 @@ def layers(record: Record) -> Markup:
     step = f"A step is one of the {data.frames} frames that the network sees of a clip" + (
         "."
         if seconds is None
-        else f": {seconds:.3g} s in a clip of median length ({frames:g} frames at 30 a second)."
+        else f": {seconds:.2g} s in a clip of median length ({frames:g} frames at 30 a second)."
     )
     told = (
         "A unit with recurrent weight u keeps |u| of its state a step, so what it took in fades as |u| to "

@@ -106,3 +106,16 @@ def test_timing_crops_and_changes_speed() -> None:
     assert found.played.tolist() == [25, 200, 1]
     frames = found.frames(torch.tensor([[-1, 0, 24], [0, 1, 199], [-1, 0, 0]]))
     assert frames.tolist() == [[-1, 50, 98], [0, 0, 99], [-1, 0, 0]]
+
+
+def test_a_spliced_clip_begins_with_the_end_of_another() -> None:
+    x, before = (
+        torch.arange(20.0).view(20, 1, 1).expand(20, 3, 2),
+        -torch.arange(20.0).view(20, 1, 1).expand(20, 3, 2),
+    )
+    uniform = torch.tensor([[0.1, 0.5], [0.9, 0.5], [0.0, 0.999]])  # a cut of 7, none, the largest
+    found = augment.splice(x, before, uniform, 0.5)
+    assert found[:7, 0, 0].tolist() == [-13, -14, -15, -16, -17, -18, -19]
+    assert found[7:, 0, 1].tolist() == list(range(13))
+    assert torch.equal(found[:, 1], x[:, 1])
+    assert found[:, 2, 0].tolist() == [*range(-6, -20, -1), *range(6)]

@@ -102,6 +102,7 @@ MORE = {
     "noise": 0.01,
     "joint_dropout": 0.2,
     "body_dropout": 0.9,
+    "splice": 0.9,
 }
 
 

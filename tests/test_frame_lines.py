@@ -1,7 +1,13 @@
 import io
 import json
 import socket
+import subprocess
+import sys
 import threading
+import time
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -120,30 +126,121 @@ def test_a_replayed_recording_is_answered_frame_by_frame(network: Recognizer) ->
     assert probability == pytest.approx(expected.answers[0].probabilities.max(), abs=1e-6)
 
 
-def test_connections_have_streams_of_their_own(network: Recognizer) -> None:
+@contextmanager
+def serving(network: Recognizer) -> Iterator[frame_lines.Server]:
     with frame_lines.Server(("127.0.0.1", 0), network.stream, 1) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            two = [socket.create_connection(server.server_address, timeout=10) for _ in range(2)]
-            files = [one.makefile("rwb") for one in two]
-            for number, turns in ((0, 3), (1, 1)):
-                for turn in range(turns):
-                    files[number].write(line({5: person()}))
-                    files[number].flush()
-                    assert json.loads(files[number].readline())["frame"] == turn
-            files[0].write(b'{"bodies": [')  # half a frame, then gone
-            files[0].flush()
-            for one in (files[0], two[0]):
-                one.close()
-            files[1].write(line({5: person()}))
-            files[1].flush()
-            assert json.loads(files[1].readline())["frame"] == 1
-            for one in (files[1], two[1]):
-                one.close()
+            yield server
         finally:
             server.shutdown()
             thread.join()
+
+
+class Peer:
+    """The other side of a connection."""
+
+    def __init__(self, server: frame_lines.Server) -> None:
+        self.socket = socket.create_connection(server.server_address, timeout=10)
+        self.file = self.socket.makefile("rwb")
+
+    def ask(self, text: bytes) -> dict:
+        self.file.write(text)
+        self.file.flush()
+        return json.loads(self.file.readline())
+
+    def close(self) -> None:
+        self.file.close()
+        self.socket.close()
+
+
+def test_connections_have_streams_of_their_own(network: Recognizer) -> None:
+    with serving(network) as server:
+        one, other = Peer(server), Peer(server)
+        for turn in range(3):
+            assert one.ask(line({5: person()}))["frame"] == turn
+        assert other.ask(line({5: person()}))["frame"] == 0
+        one.file.write(b'{"bodies": [')  # half a frame, then gone
+        one.file.flush()
+        one.close()
+        assert other.ask(line({5: person()}))["frame"] == 1
+        other.close()
+
+
+KILLED = """
+import socket, sys, time
+peer = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+for _ in range(200):
+    peer.sendall(sys.argv[2].encode() + b"\\n")  # and never reads an answer
+print("sent", flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_others_go_on_when_one_is_killed(network: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frame_lines, "CONNECTIONS", 2)
+    with serving(network) as server:
+        other = Peer(server)
+        assert other.ask(line({5: person()}))["frame"] == 0
+        port = str(server.server_address[1])
+        command = [sys.executable, "-c", KILLED, port, line({1: person()}).decode().strip()]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"sent\n"
+            process.kill()
+        assert other.ask(line({5: person()}))["frame"] == 1
+        for _ in range(500):  # its place is free again, once the server has noticed
+            late = Peer(server)
+            if late.ask(line({5: person()})).get("frame") == 0:
+                break
+            late.close()
+            time.sleep(0.01)
+        else:
+            pytest.fail("the place of the killed one was never free")
+        late.close()
+        other.close()
+
+
+def test_a_silent_connection_is_closed_and_too_many_are_told(
+    network: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frame_lines, "CONNECTIONS", 1)
+    monkeypatch.setattr(frame_lines, "IDLE", 0.5)
+    with serving(network) as server:
+        silent = Peer(server)
+        assert silent.ask(line({5: person()}))["frame"] == 0
+        surplus = Peer(server)
+        assert "expected at most 1 connections at once" in json.loads(surplus.file.readline())["error"]
+        surplus.close()
+        assert silent.file.readline() == b""
+        silent.close()
+
+
+class Endless:
+    """A line of a gigabyte, then a frame; it is made as it is read."""
+
+    def __init__(self) -> None:
+        self.left = 10**9
+        self.rest = io.BytesIO(b"\n" + line({1: person()}))
+
+    def readline(self, size: int, /) -> bytes:
+        if not self.left:
+            return self.rest.readline(size)
+        size = min(size, self.left)
+        self.left -= size
+        return b" " * size
+
+
+def test_a_line_of_a_gigabyte_takes_little_memory(network: Recognizer) -> None:
+    found: list[dict] = []
+    tracemalloc.start()
+    bad = frame_lines.answer(Endless(), lambda line: found.append(json.loads(line)), network.stream(), 1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (bad, [one["line"] for one in found]) == (1, [1, 2])
+    assert found[1]["frame"] == 0
+    assert peak < 8 * frame_lines.LINE_LIMIT
 
 
 def test_the_command(network: Recognizer, tmp_path, monkeypatch, capsys) -> None:

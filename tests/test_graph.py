@@ -1,6 +1,7 @@
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -13,6 +14,8 @@ from action_indrnn.data_prep.layout import Layout
 from action_indrnn.graph import GraphIndRNN, SeenPooling
 from action_indrnn.graph_layers import Bodies, BodyRecurrence, GraphConvolution, InputNorm, partitions
 from action_indrnn.training import Run
+
+from .test_streaming import recognizer
 
 NTU = layout.load("ntu25")
 ROW = tomllib.loads(
@@ -287,3 +290,22 @@ def test_it_trains_on_made_data_and_its_file_gives_it_back(made_set: PreparedSet
     x = torch.randn(20, 2, card.features)
     assert torch.equal(model(x)[0], run.model.eval()(x)[0])
     assert [row["units"] for row in memory.model_report(str(result.model))["layers"]] == [200, 200, 16, 16]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_the_exported_step_gives_the_streams_logits(tmp_path: Path) -> None:
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    from action_indrnn import onnx_step
+
+    small = {"layers": 1, "body_layers": 1, "groups": 1}
+    card = recognizer().card.model_copy(update={"config": settings(**small)})
+    made = network(NTU, **small)
+    assert onnx_step.export(made, card, tmp_path / "step.onnx") < 1e-4
+    session = onnx_step.session((tmp_path / "step.onnx").read_bytes())
+    state = np.zeros((4, sum(module.units for module in made.memories())), np.float32)
+    x = clips(NTU)
+    for frame in x:
+        logits, state = session.run(None, {"features": frame.numpy(), "state": state})
+    with torch.inference_mode():
+        torch.testing.assert_close(torch.from_numpy(logits), made(x)[0], rtol=1e-3, atol=1e-3)

@@ -3,6 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from action_indrnn import __version__, config, models, step
 from action_indrnn.checkpoint import Card
@@ -244,3 +247,42 @@ def test_a_stream_takes_no_more_memory_with_time() -> None:
     assert max(sizes[600:]) <= max(sizes[:600])
     assert max(people for people, _, _ in sizes) <= stream.settings.people
     assert (0,) in stream.scene.followed
+
+
+@hypothesis_settings(max_examples=20, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.0, 0.004, 1 / 60, 1 / 30, 0.07, 0.2, 1.1, 3.0, -0.5]),
+            st.dictionaries(st.integers(0, 3), st.integers(0, 3), max_size=3),
+        ),
+        min_size=1,
+        max_size=60,
+    ),
+    st.integers(0, 59),
+)
+def test_whatever_comes_is_answered_and_can_be_cut_anywhere(frames: list, cut: int) -> None:
+    """Any rate, gaps, late frames, people who come and go: cut and restored, the answers are the same."""
+    network = NETWORK
+    poses = [person(x).astype(np.float32) for x in (0.0, 0.3, 1.5, 5.0)]
+    whole, first = network.stream(gap=2), network.stream(gap=2)
+    time, newest = 10.0, 0.0
+    for number, (passed, bodies) in enumerate(frames):
+        time += passed
+        seen = {body: poses[place] for body, place in bodies.items()}
+        if number == cut:
+            second = network.stream(gap=2)
+            second.restore(first.save())
+            first = second
+        found, again = whole.feed(seen, time), first.feed(seen, time)
+        assert found.late == (time < newest)
+        newest = max(newest, time)
+        assert (found.frame, found.time) == (number, newest)
+        for one, other in zip(found.answers, again.answers, strict=True):
+            assert one.bodies == other.bodies
+            assert one.probabilities.sum() == pytest.approx(1)
+            assert 0 <= one.seen <= 1
+            np.testing.assert_array_equal(one.probabilities, other.probabilities)
+
+
+NETWORK = recognizer()
