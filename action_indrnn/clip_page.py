@@ -84,7 +84,7 @@ def table(
         "bodies": [
             {
                 "joints": [
-                    np.round(pose.ravel(), _DECIMALS).tolist() if there else None
+                    np.round(pose.ravel().astype(np.float64), _DECIMALS).tolist() if there else None
                     for pose, there in zip(poses, present.tolist(), strict=True)
                 ],
                 "states": states and states[body],

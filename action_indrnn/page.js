@@ -20,6 +20,11 @@ let live = null; // {stop, history, stream, ...}
 // ---- head
 
 find("model").textContent = `${model.model} network · ${model.classes.length} actions · ${model.dataset}, ${model.protocol}`;
+find("known").append(...model.classes.map((name) => {
+  const item = document.createElement("li");
+  item.textContent = name;
+  return item;
+}));
 find("files").textContent = model.files.join("  ");
 find("address").textContent = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`;
 find("file").accept = model.files.join(",");
@@ -36,6 +41,7 @@ function say(text) {
 
 function mode(name) {
   document.body.dataset.mode = name;
+  find("chances-title").textContent = name === "empty" ? "Actions that the model knows" : "Most probable actions";
 }
 
 function rows(labels, shares, slots) {
@@ -463,4 +469,5 @@ addEventListener("keydown", (event) => {
   act(event);
 });
 
+mode("empty");
 document.body.dataset.ready = "yes";

@@ -4,7 +4,6 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -23,7 +22,7 @@ from action_indrnn.checkpoint import Card
 from action_indrnn.data_prep import clip_file
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.guard import App, Guard
-from action_indrnn.live import LimitError, Live
+from action_indrnn.live import LimitError, Live, worker
 from action_indrnn.recognizer import Recognizer
 from action_indrnn.streaming import Stream
 
@@ -91,13 +90,13 @@ def application(
     """
     live = Live(fresh, limits.streams, limits.watchers)
     uploads = asyncio.Semaphore(UPLOADS)
-    worker = ThreadPoolExecutor(1, "clips")
+    clips = worker("clips")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         live.shut()
-        worker.shutdown(wait=True, cancel_futures=True)
+        clips.shutdown(wait=True, cancel_futures=True)
 
     app = FastAPI(openapi_url=None, lifespan=lifespan)
     folder = resources.files("action_indrnn")
@@ -124,7 +123,7 @@ def application(
                 content = await asyncio.wait_for(_body(request, name, limits.upload), BODY_SECONDS)
                 source = clip_page.upload(name, content)
                 work = asyncio.get_running_loop().run_in_executor(
-                    worker, _as_json, recognizer, source, recorded, rate
+                    clips, _as_json, recognizer, source, recorded, rate
                 )
                 return Response(await work, media_type="application/json")
             except TimeoutError:

@@ -45,6 +45,7 @@ def main(model: str) -> None:
                 with ExitStack() as stack:
                     for _ in range(1000):
                         stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=SECONDS))
+                    time.sleep(0.5)
                     held = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
                     say(f"1,000 silent sockets; the server has {held} files and sockets open")
                     time.sleep(11)

@@ -86,6 +86,7 @@ def colours(tab: Tab, canvas: str) -> set[str]:
 def test_a_clip_is_shown_and_its_answer_is_that_of_classify(
     tab: Tab, network: Recognizer, clips: list[Path]
 ) -> None:
+    assert tab.text("#known li") == network.card.classes[0]
     tab.drop(clips[0])
     tab.wait(f"{MODE} === 'clip'")
     ((action, share),) = network.classify(clips[0]).top(1)
