@@ -140,11 +140,13 @@ def evaluate(
     Raises:
         ValueError: model, set and protocol do not fit one another, or the model has trained on test clips.
 
-    >>> found = evaluate("run/model.safetensors", "set", "xsub")
+    >>> found = evaluate("run/model.safetensors", "set", "xsub", over_time=True)
     >>> found.report.confusion.shape
     (14, 14)
     >>> len(found.report.labels)
     15
+    >>> list(found.early.accuracy)  # percent of the clip seen
+    [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
     """
     exam = Exam.of(model, prepared_set, protocol, allow_overlap=allow_overlap, device=device)
     report = exam.report("evaluate")

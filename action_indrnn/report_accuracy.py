@@ -136,11 +136,14 @@ def accuracy(records: Sequence[Record]) -> Markup:
         numbers=False,
         class_="beside",
     )
-    told = (
-        "The paper's figures take batch normalisation's statistics from the test batch; the log's, and "
-        "ours, the running ones. A source “secondary” was found in other papers' tables."
-    )
-    return join(note, ours, beside, element("p", told, class_="soft"))
+    told = []
+    if figures:
+        told.append(
+            "The paper takes batch normalisation's statistics from the test batch, log and we running ones."
+        )
+    if "secondary" in sources.values():
+        told.append("A source “secondary” was found in other papers' tables.")
+    return join(note, ours, beside, element("p", " ".join(told), class_="soft"))
 
 
 def every_run(records: Sequence[Record], unfinished: Sequence[str]) -> Markup:

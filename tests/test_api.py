@@ -32,7 +32,7 @@ def test_the_docstrings_run(made_raw: Path, tmp_path: Path, monkeypatch: pytest.
             found = runner.run(example)
             count += found.attempted
     assert runner.summarize(verbose=False).failed == 0
-    assert count == 12
+    assert count == 13
 
 
 def test_the_page_runs(
