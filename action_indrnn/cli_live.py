@@ -94,8 +94,8 @@ def stream(
     people: Annotated[int, typer.Option(min=1, help="Most persons followed at once.")] = 4,
     threshold: Annotated[float, typer.Option(help="Probability from which on an action begins.")] = 0.6,
     release: Annotated[float, typer.Option(help="Probability under which it ends.")] = 0.4,
-    smoothing: Annotated[float, typer.Option(help="Seconds over which probabilities are smoothed.")] = 0.2,
-    hold: Annotated[float, typer.Option(help="Seconds over the threshold before an action begins.")] = 0.2,
+    smoothing: Annotated[float, typer.Option(help="Seconds over which probabilities are smoothed.")] = 0.3,
+    hold: Annotated[float, typer.Option(help="Seconds over the threshold before an action begins.")] = 0.0,
     threads: Threads = 1,
 ) -> None:
     """Answer after every frame: JSON Lines in, JSON Lines out.

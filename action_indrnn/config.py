@@ -152,7 +152,7 @@ class Graph(Recurrent):
 
     kind: Literal["graph"] = "graph"
     channels: Count = 32
-    layers: Count = 2
+    layers: Annotated[int, Field(ge=0)] = 1
     groups: Count = 4
     body_layers: Count = 2
     units: Count = 128

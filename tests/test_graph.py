@@ -34,6 +34,7 @@ ANY = [
     {},
     {"pooling": "both", "weights": "channel", "norm": "before", "joints": "pooled"},
     {"pooling": "mean", "partner": False, "groups": 1, "activation": "tanh"},
+    {"layers": 0, "body_layers": 1},
 ]
 
 
@@ -111,21 +112,23 @@ def test_gradients_are_right() -> None:
     assert torch.autograd.gradcheck(loss, inputs, fast_mode=True)
 
 
-def test_a_layer_is_its_formula() -> None:
-    made = network(partner=False).double()
+@pytest.mark.parametrize("partner", [True, False])
+def test_a_layer_is_its_formula(partner: bool) -> None:
+    made = network(partner=partner).double()
     layer = made.layers[0]
-    x = torch.randn(5, 4, 3, 8, dtype=torch.double)
-    found, state = layer(x, None, Bodies.of(torch.ones(5, 3, 1, dtype=torch.bool), x.dtype, pack=False))
-    h, expected = torch.zeros(4, 3, 8, dtype=torch.double), []
+    x = torch.randn(5, 4, 6, 8, dtype=torch.double)  # bodies 0 and 1 are of the first clip
+    found, state = layer(x, None, Bodies.of(torch.ones(5, 3, 2, dtype=torch.bool), x.dtype, pack=False))
+    h, expected = torch.zeros(4, 6, 8, dtype=torch.double), []
     u, norm, mix = layer.block.indrnn.u, layer.block.norm.norm, layer.convolution
     for frame in x:
         h = torch.relu(frame + u * h)
         seen = (h - norm.running_mean) / (norm.running_var + norm.eps).sqrt() * norm.weight + norm.bias
         y = mix.linear(seen).split(4, dim=2)
         mixed = [torch.einsum("vw,wrc->vrc", mix.adjacency[g], y[g]) for g in (0, 1)]
-        expected.append(frame + torch.cat(mixed, dim=2))
+        told = layer.partner(seen.mean(dim=0)[[1, 0, 3, 2, 5, 4]]) if partner else 0
+        expected.append(frame + torch.cat(mixed, dim=2) + told)
     torch.testing.assert_close(found, torch.stack(expected))
-    torch.testing.assert_close(state, h.transpose(0, 1).reshape(3, 32))
+    torch.testing.assert_close(state, h.view(4, 3, 2, 8).permute(1, 2, 0, 3).reshape(3, 64))
 
 
 @pytest.mark.parametrize("model", ANY)
