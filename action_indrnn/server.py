@@ -29,6 +29,8 @@ FILES = {
     "page_scene.js": "text/javascript",
     "page_chart.js": "text/javascript",
     "page_live.js": "text/javascript",
+    "page_shown.js": "text/javascript",
+    "page_watch.js": "text/javascript",
 }
 BODY_SECONDS = 60.0  # until an upload is there
 SEND_SECONDS = 10.0  # that a message may wait for a peer that does not read
