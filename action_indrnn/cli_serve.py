@@ -46,11 +46,12 @@ def serve(
     from action_indrnn.decision import Rule
 
     try:
-        from action_indrnn import server
+        from action_indrnn import server, sockets
     except ImportError as error:
         raise ValueError(
             f"serve needs {error.name}, which is not installed: pip install action-indrnn[serve]"
         ) from error
+    from action_indrnn.frame_lines import LINE_LIMIT
     from action_indrnn.recognizer import Recognizer
     from action_indrnn.streaming import Stream
 
@@ -69,7 +70,7 @@ def serve(
     if recognizer.model.causal:
         fresh()  # a setting out of range is told before anybody comes
     app = server.application(recognizer, fresh, limits, recorded=joint_layout, rate=rate, host=host)
-    with server.listen(host, port) as place:
+    with sockets.listen(host, port) as place:
         if not _is_loopback(host):
             warning = "anybody who reaches this address can upload clips and watch the streams"
             print(f"action-indrnn: warning: {warning}", file=sys.stderr)
@@ -78,7 +79,7 @@ def serve(
         print(f"open          http://{shown}:{number}/", flush=True)
         print(f"live frames   ws://{shown}:{number}/live", flush=True)
         try:
-            server.server(app).run(sockets=[place])
+            sockets.server(app, LINE_LIMIT).run(sockets=[place])
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
 

@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 
 from action_indrnn.data_prep.clip import Floats
 from action_indrnn.data_prep.skeleton_file import Recording
@@ -217,6 +218,7 @@ class Server(socketserver.ThreadingTCPServer):
         self.fresh, self.top = fresh, top
         self.lock = threading.Lock()
         self.places = threading.BoundedSemaphore(CONNECTIONS)
+        self.threads = torch.get_num_threads()
         super().__init__(address, _Connection)
 
 
@@ -224,9 +226,10 @@ class _Connection(socketserver.StreamRequestHandler):
     server: Server
 
     def setup(self) -> None:
-        """Let no silent other side keep its place for ever."""
+        """Let no silent other side keep its place for ever, and the thread work on as many cores as ours."""
         super().setup()
         self.connection.settimeout(IDLE)
+        torch.set_num_threads(self.server.threads)  # OpenMP counts them anew in every thread
 
     def handle(self) -> None:
         """Answer until the other side ends."""

@@ -2,20 +2,15 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, cast
 
-import uvicorn
 from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame
 
 from action_indrnn import clip_page, frame_lines
 from action_indrnn.checkpoint import Card
@@ -34,14 +29,11 @@ FILES = {
     "page_scene.js": "text/javascript",
     "page_chart.js": "text/javascript",
     "page_live.js": "text/javascript",
+    "page_shown.js": "text/javascript",
+    "page_watch.js": "text/javascript",
 }
-CONNECTIONS = 256  # sockets at once, of any kind; one more is closed
-HEAD_SECONDS = 10.0  # until a request's head is there
-LIFE_SECONDS = 120.0  # from then until its answer has been read
 BODY_SECONDS = 60.0  # until an upload is there
 SEND_SECONDS = 10.0  # that a message may wait for a peer that does not read
-CLOSE_SECONDS = 1.0  # that a closed websocket waits for its peer to agree
-PARTS = 1024  # of a message; empty ones would not count towards its size
 UPLOADS = 4  # at once; their bytes are in memory
 TRY_LATER, TOO_LONG_QUIET = 1013, 1001  # websocket close codes
 
@@ -245,68 +237,3 @@ async def _end(socket: WebSocket, code: int, table: dict[str, Any]) -> None:
         await asyncio.wait_for(socket.close(code, str(table["error"])[:100]), SEND_SECONDS)
     except (TimeoutError, WebSocketDisconnect):
         return
-
-
-class _Connection(H11Protocol):
-    """One socket: closed where there are too many, where no request comes or nobody reads its answer."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        if len(self.connections) > CONNECTIONS:
-            transport.abort()
-            return
-        self.loop.call_later(HEAD_SECONDS, self._check)
-        self.loop.call_later(LIFE_SECONDS, self._end)
-
-    def _check(self) -> None:
-        if cast(object, self.cycle) is None:
-            self._end()
-
-    def _end(self) -> None:
-        if self in self.connections:  # and has not become a websocket
-            self.transport.abort()
-
-
-class _Socket(WebSocketsSansIOProtocol):
-    """A websocket: closed for good soon after it was closed, and where a message has too many parts."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self.close_timeout = CLOSE_SECONDS
-
-    def handle_cont(self, event: Frame) -> None:
-        super().handle_cont(event)
-        if len(self.frames) > PARTS:
-            self.transport.abort()
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; port 0 takes a free one.
-
-    Raises:
-        ValueError: the address is taken, or none of this machine.
-    """
-    try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=CONNECTIONS
-        )
-    except OSError as error:
-        raise ValueError(f"{host}:{port}: cannot listen there: {error.strerror or error}") from error
-
-
-def server(app: App) -> uvicorn.Server:
-    """The server of an application; `run(sockets=[listen(...)])` serves."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            cast(Any, app),
-            http=_Connection,
-            ws=_Socket,
-            ws_max_size=frame_lines.LINE_LIMIT,
-            ws_per_message_deflate=False,
-            lifespan="on",
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=2,
-        )
-    )

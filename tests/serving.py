@@ -10,7 +10,8 @@ from http.client import HTTPConnection, HTTPResponse
 import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
-from action_indrnn import server
+from action_indrnn import server, sockets
+from action_indrnn.frame_lines import LINE_LIMIT
 from action_indrnn.guard import App
 from action_indrnn.recognizer import Recognizer
 from action_indrnn.server import Limits
@@ -27,8 +28,8 @@ def application(network: Recognizer, **limits: object) -> App:
 @contextmanager
 def running(app: App) -> Iterator[int]:
     """The port of an application that is served meanwhile."""
-    with server.listen("127.0.0.1", 0) as place:
-        one = server.server(app)
+    with sockets.listen("127.0.0.1", 0) as place:
+        one = sockets.server(app, LINE_LIMIT)
         thread = threading.Thread(target=one.run, kwargs={"sockets": [place]})
         thread.start()
         until = time.monotonic() + SECONDS

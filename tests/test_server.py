@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from action_indrnn import server
+from action_indrnn import server, sockets
 from action_indrnn.data_prep import layout, skeleton_file
 from action_indrnn.frame_lines import LINE_LIMIT, replay
 from action_indrnn.recognizer import Recognizer
@@ -268,7 +268,7 @@ def crowd(port: int, size: int, stack: ExitStack) -> list[socket.socket]:
 def test_of_many_sockets_those_beyond_the_limit_are_closed(
     network: Recognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "CONNECTIONS", 40)
+    monkeypatch.setattr(sockets, "CONNECTIONS", 40)
     with running(application(network)) as port, join(port) as one:
         tell(one, line())
         with ExitStack() as stack:
@@ -292,7 +292,7 @@ def test_of_many_sockets_those_beyond_the_limit_are_closed(
 def test_sockets_that_send_no_request_are_closed(
     network: Recognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(sockets, "HEAD_SECONDS", 0.3)
     with running(application(network)) as port, join(port) as one, ExitStack() as stack:
         raw = crowd(port, 20, stack)
         raw[0].sendall(b"GET / HT")
@@ -305,7 +305,7 @@ def test_sockets_that_send_no_request_are_closed(
 def test_a_request_that_takes_too_long_is_closed(
     network: Recognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "LIFE_SECONDS", 0.3)
+    monkeypatch.setattr(sockets, "LIFE_SECONDS", 0.3)
     with running(application(network)) as port, join(port) as one:
         with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as raw:
             raw.sendall(
@@ -369,12 +369,12 @@ def test_limits_and_addresses_are_checked() -> None:
     with pytest.raises(ValueError, match="idle: expected a number above 0, found 0"):
         Limits(idle=0)
     with (
-        server.listen("127.0.0.1", 0) as place,
+        sockets.listen("127.0.0.1", 0) as place,
         pytest.raises(ValueError, match="cannot listen there: Address"),
     ):
-        server.listen("127.0.0.1", place.getsockname()[1])
+        sockets.listen("127.0.0.1", place.getsockname()[1])
     with pytest.raises(ValueError, match=r"256\.1\.1\.1:0: cannot listen there"):
-        server.listen("256.1.1.1", 0)
+        sockets.listen("256.1.1.1", 0)
 
 
 def test_the_documented_camera_is_answered_and_watched(port: int) -> None:

@@ -16,7 +16,7 @@ FLOORS = [
     {"__main__"},
     {"cli"},
     {"cli_data", "cli_train", "cli_live", "cli_serve", "cli_task", "cli_inspect", "cli_bench", "cli_report"},
-    {"api", "preparation", "server", "report"},
+    {"api", "preparation", "server", "sockets", "report"},
     {"report_memory"},
     {"report_classes"},
     {"report_accuracy"},
