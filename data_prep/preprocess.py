@@ -161,7 +161,7 @@ def preprocess(
 
 def _to_know(plan: Plan | None, tally: _Tally, *, stale: bool) -> Iterator[str]:
     if stale:
-        yield "starts anew: the run that was cut off here had other recordings or options"
+        yield "starts anew: the run cut off here had other recordings or options, or was of another program"
     elif tally.done and plan:
         yield f"goes on: {tally.done:,} of {len(plan):,} recordings were done by a run that was cut off"
     if plan and skeleton_parser.reason() != "compiled parser":

@@ -28,6 +28,8 @@ BODY_FIELDS = 10
 JOINT_FIELDS = 12
 FRAME_LIMIT = 100_000  # an hour; NTU's longest clip has 300
 LONGEST_INTEGER = 20  # digits of the largest uint64, which a body id is
+_SHORTEST_LINE = 16  # bytes on average, beside lines of frames without a body; 12 fields of one digit take 24
+_LONGEST_LINE = 10_000  # bytes; recorded ones have about 150
 SIZE_LIMIT = 64 * 2**20  # bytes; the longest NTU clip with four bodies has about 3 MB
 
 
@@ -113,6 +115,9 @@ def parse_any(data: bytes, source: str) -> Recording:
     """The same as `parse`, always by the Python parser."""
     if not data.strip():
         raise ClipError(f"{source}:1: expected a frame count, found an empty file")
+    count = data.count(b"\n")
+    if count > FRAME_LIMIT + len(data) // _SHORTEST_LINE:  # before each takes its forty bytes of memory
+        raise ClipError(f"{source}: expected lines of joints, found {count} lines in {len(data)} bytes")
     lines = data.replace(b"\r\n", b"\n").rstrip().split(b"\n")
     walk = _Walk(lines, source)
     joint_lines = walk.joint_lines
@@ -134,6 +139,9 @@ class _Walk:
     def __init__(self, lines: list[bytes], source: str) -> None:
         self.lines = lines
         self.source = source
+        longest = max(range(len(lines)), key=lambda at: len(lines[at]))
+        if len(lines[longest]) > _LONGEST_LINE:
+            self.fail(longest, f"a line of at most {_LONGEST_LINE} bytes", lines[longest])
         self.joint_lines: list[bytes] = []
         self.first_line: list[int] = []  # of each block of joint lines, 0-based
         self.frame_of_block: list[int] = []

@@ -8,8 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from action_indrnn.data_prep import catalogue, preprocess, skeleton_file, sources
+from action_indrnn.data_prep import (
+    catalogue,
+    clip_arrays,
+    clip_file,
+    clip_text,
+    layout,
+    preprocess,
+    skeleton_file,
+    sources,
+)
 from action_indrnn.data_prep.clip import ClipError
+from action_indrnn.data_prep.sources import Source
 
 from .conftest import person, skeleton_text
 
@@ -71,7 +81,7 @@ def test_a_member_that_unpacks_to_more_than_a_clip_can_be(tmp_path: Path) -> Non
         ClipError, match=r"B\.skeleton: expected at most 200 times the packed size, found 62914560"
     ):
         second.read()
-    with pytest.raises(ClipError, match="C:1: expected a frame count"):
+    with pytest.raises(ClipError, match="C:1: expected a line of at most 10000 bytes"):
         skeleton_file.parse(third.read(), "C")
 
 
@@ -106,3 +116,68 @@ def test_a_name_that_a_screen_would_obey_is_shown_as_letters(tmp_path: Path) -> 
     assert preprocess.preprocess(catalogue.find("made"), [tmp_path / "a.zip"], tmp_path / "set").skipped == 1
     (line,) = (tmp_path / "set" / "skipped.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert line.count(r"wave\n\x1b[2J\u202e") == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"1" * (60 * 2**20), "1: expected a line of at most 10000 bytes, found '1111"),
+        (b"1\n1\n" + b"11 " * (20 * 2**20), "3: expected a line of at most 10000 bytes, found '11 1"),
+        (b"11\n" * (20 * 2**20), " expected lines of joints, found 20971520 lines in 62914560 bytes"),
+    ],
+)
+def test_a_text_of_one_line_or_of_nothing_else(text: bytes, message: str) -> None:
+    with pytest.raises(ClipError, match=f"^a.skeleton:{message}"):
+        skeleton_file.parse(text, "a.skeleton")
+
+
+NTU25 = layout.load("ntu25")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "a.json",
+            b"[" + b"[]," * 3_000_001 + b"[]]",
+            "expected at most 3000000 lists in a clip, found 3000003",
+        ),
+        ("a.jsonl", b"{}\n" * 3_000_001, "expected at most 3000000 lines in a clip, found 3000001"),
+        ("a.csv", b"\n" * 3_000_001, "expected at most 3000000 lines in a clip, found 3000001"),
+        ("a.bvh", b"{ " * 2_000_000 + b"\nMOTION\n", "expected at most 1000000 letters before MOTION"),
+        ("a.bvh", b"HIERARCHY\nMOTION\nFrames: 1000000000000\n", "expected ROOT, found the end"),
+    ],
+)
+def test_clip_texts_of_nothing_but_structure(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ClipError, match=message):
+        clip_file.read(Source(tmp_path / name), NTU25)
+
+
+def test_more_joints_than_a_clip_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clip_text, "_MOST_CELLS", 3)
+    text = "frame,joint,x,y,z\n" + "".join(f"{frame},head,1,2,3\n" for frame in range(4))
+    with pytest.raises(ClipError, match="a:5: expected at most 3 joints in a clip, found more"):
+        clip_text.read_csv(text, "a")
+
+
+def test_an_npz_of_many_members_is_measured_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clip_arrays, "_LARGEST_CLIP", 100_000)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(5):
+            archive.writestr(f"{number}.npy", bytes(30_000))
+    with pytest.raises(ClipError, match="expected at most 100000 bytes unpacked, found 150000"):
+        clip_file.read(Source(tmp_path / "a.npz"), NTU25)
+
+
+def test_a_list_and_a_layout_of_gigabytes(tmp_path: Path) -> None:
+    (tmp_path / "clips.csv").write_text("file,label\n")
+    for name, most in (("layout.toml", 1_000_000), ("clips.csv", 67_108_864)):
+        if name == "clips.csv":
+            (tmp_path / "layout.toml").write_text('layout = "ntu25"\n')
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(10**10)
+        with pytest.raises(ValueError, match=f"{name}: expected at most {most} bytes, found 10000000000"):
+            catalogue.find("custom", [tmp_path])

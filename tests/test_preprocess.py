@@ -204,7 +204,9 @@ def test_other_work_starts_anew_and_says_so(
     said: list[str] = []
     view: View = "raw" if change == "view" else "camera"
     preprocess.preprocess(MADE, [raw], tmp_path / "set", workers=1, view=view, say=said.append)
-    assert said == ["starts anew: the run that was cut off here had other recordings or options"]
+    assert said == [
+        "starts anew: the run cut off here had other recordings or options, or was of another program"
+    ]
     preprocess.preprocess(MADE, [raw], tmp_path / "again", workers=1, view=view)
     for name in archive.FILES:
         assert (tmp_path / "set" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
