@@ -4,6 +4,7 @@ Runs go seed by seed, and within a seed setting by setting, so that a table cut 
 compares the same folds. What is finished stays in the folder and is not trained again.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ BASELINES = (
     *("plain", "residual", "dense", "lstm", "gru"),
     *("plain model.pooling=both", "lstm model.pooling=both", "plain model.pooling=both data.frames=1"),
 )
+_LONGEST = 120  # bytes of a folder's name
 Settings = Mapping[str, Config]
 
 
@@ -141,7 +143,11 @@ def measure(
 
 
 def _folder(words: str) -> str:
-    return words.replace("/", "-")
+    """Returns a folder's name for words of any length, of which file systems take 255 bytes."""
+    name = words.replace("/", "-")
+    if len(name.encode()) <= _LONGEST:
+        return name
+    return f"{name[: _LONGEST // 4]}... {hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def _top1(settings: Config, prepared: PreparedSet, fold: str, folder: Path, device: str) -> float:

@@ -131,7 +131,11 @@ def lines(
                 if math.isfinite(b) and (b > 0 or not log)
             ]
             parts.append(element("polyline", points=" ".join(points), class_=f"line s{colour}"))
-    keys = [element("span", name, class_=f"key s{place}") for place, name in enumerate(series)]
+    keys = [
+        element("span", name, class_=f"key s{place}")
+        for place, (name, curves) in enumerate(series.items())
+        if any(math.isfinite(value) for _, y in curves for value in y)
+    ]
     return join(
         element("p", element("b", y_label), *(keys if len(keys) > 1 else ()), class_="legend"),
         canvas(title, WIDTH, HEIGHT, *parts),

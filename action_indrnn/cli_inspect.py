@@ -20,7 +20,7 @@ def inspect(
         Path,
         typer.Argument(
             metavar="PATH",
-            help="A raw folder or zip archive, a prepared set, a .skeleton file, a model file.",
+            help="A raw folder or zip archive, a prepared set, a clip file, a model file.",
         ),
     ],
     read: Annotated[
@@ -28,6 +28,14 @@ def inspect(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with whole lists.")] = False,
     clip: Annotated[str, typer.Option(metavar="NAME", help="A clip of a prepared set, to draw.")] = "",
+    recorded: Annotated[
+        str,
+        typer.Option(
+            "--layout",
+            metavar="LAYOUT",
+            help="The joints of a clip file that is not .skeleton: a shipped name or a .toml.",
+        ),
+    ] = "",
     picture: Annotated[
         Path | None,
         typer.Option(
@@ -44,7 +52,7 @@ def inspect(
     """Say what is in raw data, a prepared set, a recording or a model file, and what is wrong with it."""
     if picture and (picture.suffix not in PICTURES or not picture.parent.is_dir()):
         raise ValueError(f"{picture}: expected {', '.join(PICTURES)} in a folder that exists")
-    report = _report(path, read, workers)
+    report = _report(path, recorded, read, workers)
     if as_json:
         import json
 
@@ -54,7 +62,7 @@ def inspect(
 
         print(inspection.as_text(report))
     if picture or augmentations:
-        film, joint_layout, chosen = _film(path, clip)
+        film, joint_layout, chosen = _film(path, clip, recorded)
     if picture:
         from action_indrnn import picture as drawing
 
@@ -70,8 +78,9 @@ def inspect(
         raise typer.Exit(1)
 
 
-def _report(path: Path, read: bool, workers: int) -> dict[str, Any]:
-    from action_indrnn import inspection
+def _report(path: Path, recorded: str, read: bool, workers: int) -> dict[str, Any]:
+    from action_indrnn import clip_report, inspection
+    from action_indrnn.data_prep import clip_file
 
     if path.is_file() and path.suffix == MODEL:
         from action_indrnn import memory
@@ -80,13 +89,25 @@ def _report(path: Path, read: bool, workers: int) -> dict[str, Any]:
     if (path / META).is_file():
         return inspection.set_report(path)
     if path.is_file() and path.suffix.lower() == ".skeleton":
-        return inspection.clip_report(path)
+        return clip_report.of_recording(path)
+    if path.is_file() and path.suffix.lower() in clip_file.SUFFIXES:
+        return clip_report.of_points(path, _layout(path, recorded))
     return inspection.raw_report(path, read=read, workers=workers)
 
 
-def _film(path: Path, name: str) -> "tuple[Film, Layout, Clip]":
+def _layout(path: Path, name: str) -> "Layout":
+    from action_indrnn.data_prep import layout
+
+    if not name:
+        expected = f"--layout with one of {', '.join(layout.shipped())} or a .toml"
+        raise ValueError(f"{path}: expected {expected}, which says what its joints are; found none")
+    return layout.find(name)
+
+
+def _film(path: Path, name: str, recorded: str) -> "tuple[Film, Layout, Clip]":
     """What is drawn, its joints, and the clip: a recording's actors, or a clip of a prepared set."""
-    from action_indrnn.data_prep import archive, bodies, layout, skeleton_file
+    from action_indrnn.data_prep import archive, bodies, clip_file, layout, skeleton_file
+    from action_indrnn.data_prep.sources import Source
     from action_indrnn.picture import Film
 
     if (path / META).is_file():
@@ -99,8 +120,12 @@ def _film(path: Path, name: str) -> "tuple[Film, Layout, Clip]":
         chosen = prepared.clip(found[0])
         title = f"{name}  {prepared.classes[int(prepared.index['label'][found[0]])]}"
         return Film.of_clip(chosen, title), layout.from_table(prepared.meta["layout"], str(path)), chosen
+    if path.suffix.lower() not in clip_file.SUFFIXES:
+        raise ValueError(f"{path}: expected a clip file, or a prepared set and --clip, to draw")
     if path.suffix.lower() != ".skeleton":
-        raise ValueError(f"{path}: expected a .skeleton file, or a prepared set and --clip, to draw")
+        joint_layout = _layout(path, recorded)
+        chosen, _ = clip_file.read(Source(path), joint_layout)
+        return Film.of_clip(chosen, chosen.name), joint_layout, chosen
     recording = skeleton_file.read(path)
     joint_layout = layout.load("ntu25")
     chosen, _ = bodies.choose(recording, joint_layout)

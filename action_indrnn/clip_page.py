@@ -17,8 +17,8 @@ from action_indrnn.data_prep.clip import Clip, ClipError
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import normalize
 from action_indrnn.data_prep.sources import Source
-from action_indrnn.dataset import Clips, sample_frames
-from action_indrnn.picture import TRACKED, Film
+from action_indrnn.dataset import Clips, even_shares, sample_frames
+from action_indrnn.picture import Film
 from action_indrnn.recognizer import Recognizer
 
 FRAMES_LIMIT = 9_000  # five minutes at 30 frames a second; NTU's longest clip has 300
@@ -84,7 +84,7 @@ def table(
         "bodies": [
             {
                 "joints": [
-                    np.round(pose.ravel(), _DECIMALS).tolist() if there else None
+                    np.round(pose.ravel().astype(np.float64), _DECIMALS).tolist() if there else None
                     for pose, there in zip(poses, present.tolist(), strict=True)
                 ],
                 "states": states and states[body],
@@ -103,7 +103,6 @@ def _states(recognizer: Recognizer, clip: Clip, source: Upload) -> list[list[str
         return None
     recording = skeleton_file.parse(source.read(), str(source))
     states = Film.of_clip(clip, clip.name, recording).states
-    states[~clip.present] = TRACKED
     return [["".join(map(str, row)) for row in body] for body in states.tolist()]
 
 
@@ -115,8 +114,9 @@ def _rounded(shares: NDArray[np.float64]) -> list[list[float | None]]:
 def curve(recognizer: Recognizer, clip: Clip) -> NDArray[np.float64]:
     """Probabilities after each frame, (T, K): the mean of what the evaluation's passes say by then.
 
-    A pass sees the frames that it has drawn for the verdict, each when its time comes; zeros laid around a
-    clip too short come with its first and its last frame. NaN before the first frame that any pass has drawn.
+    A pass sees the frames that it has drawn for the verdict, each when its time comes (a place between two
+    frames with the later one); zeros laid around a clip too short come with its first and its last frame. NaN
+    before the first frame that any pass has drawn.
 
     Args:
         recognizer: of a causal network.
@@ -124,6 +124,7 @@ def curve(recognizer: Recognizer, clip: Clip) -> NDArray[np.float64]:
     """
     settings, card = recognizer.card.config, recognizer.card
     clips = Clips.of_clips([normalize(clip, card.layout(), card.view)])
+    clips = clips.aligned(card.layout()) if settings.data.align else clips
     frames = clip.present.shape[1]
     passes = settings.evaluate.passes
     lengths = evaluation.pass_lengths(settings.data.frames, settings.data.frames_deviation, passes)
@@ -134,14 +135,19 @@ def curve(recognizer: Recognizer, clip: Clip) -> NDArray[np.float64]:
     for length in np.unique(lengths).tolist():
         uniform = torch.from_numpy(drawn[lengths == length, : length + 1])
         number = torch.zeros(len(uniform), dtype=torch.int64)
-        chosen = sample_frames(clips.length[number], length, uniform)  # (P, S)
-        x = clips.batch(number, chosen).to(device)
+        if settings.data.sampling == "whole":
+            places = even_shares(length, uniform) * (frames - 1)  # (P, S)
+            x, when = clips.between(number, places), places.ceil().long().numpy()
+        else:
+            chosen = sample_frames(clips.length[number], length, uniform)  # (P, S)
+            x, when = clips.batch(number, chosen), _times(chosen.numpy(), frames)
+        x = x.to(device)
         logits = np.empty((length, len(uniform), recognizer.model.classes), np.float32)
         state = None
         for step in range(length):
             found, state = recognizer.model(x[step : step + 1], state)
             logits[step] = found.cpu().numpy()
-        for row, times in enumerate(_times(chosen.numpy(), frames)):
+        for row, times in enumerate(when):
             last = np.searchsorted(times, np.arange(frames), side="right") - 1  # step before each frame's end
             seen = last >= 0
             total[seen] += logits[last[seen], row]

@@ -139,26 +139,28 @@ class Convolutional(Recurrent):
 
 
 class Graph(Recurrent):
-    """`layers` graph layers of `channels` channels a joint, and one recurrent layer of `units` units a body.
-
-    A normalisation of each frame's own stands before and after every recurrence; `norm` has no meaning here.
+    """`layers` graph layers of `channels` channels a joint, then `body_layers` layers of `units` units.
 
     Attributes:
         groups: of channels, each with an adjacency of its own.
         weights: whether every "joint" has a recurrent weight for each channel, or all share each "channel"'s.
         partner: whether a layer tells each body the mean of the others' joints.
-        dropout_mask: whether a channel is dropped anew at each "step" or for the whole "clip".
+        joints: what the first body layer gets of the joints: "flat", all of them beside each other, or
+            "pooled", their mean and largest value in each channel.
+        dropout_mask: whether a channel is dropped for the whole "clip" or anew at each "step".
     """
 
     kind: Literal["graph"] = "graph"
-    channels: Count = 64
-    layers: Count = 3
+    channels: Count = 32
+    layers: Annotated[int, Field(ge=0)] = 1
     groups: Count = 4
-    units: Count = 256
+    body_layers: Count = 2
+    units: Count = 128
     weights: Literal["joint", "channel"] = "joint"
     partner: bool = True
+    joints: Literal["flat", "pooled"] = "flat"
     dropout: Probability = 0.2
-    dropout_mask: Literal["clip", "step"] = "step"
+    dropout_mask: Literal["clip", "step"] = "clip"
 
 
 class Gated(Network):
@@ -208,6 +210,8 @@ class Data(Section):
         sampling: which frames: one of each of as many "segments", as published, which shows a clip of fewer
             than twice `frames` in part; or the "whole" clip in even steps, with frames made between the
             recorded ones where there are too few.
+        align: whether every clip is turned and scaled until the main actor, when first seen, faces the camera
+            in the size of all; see `data_prep.normalize.alignment`.
         frames_deviation: standard deviation of that number, which is then drawn anew for every batch and, in
             a test, every pass; see `dataset.draw_frames`.
         rotation: largest angle about each axis by which a clip in training is turned at random, degrees.
@@ -225,6 +229,7 @@ class Data(Section):
 
     frames: Count = 20
     sampling: Literal["segments", "whole"] = "segments"
+    align: bool = False
     frames_deviation: Annotated[float, Field(ge=0)] = 0.0
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
     scaling: Probability = 0.0

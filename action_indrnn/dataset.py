@@ -8,7 +8,7 @@ features.
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -20,6 +20,8 @@ from action_indrnn.data_prep import protocols
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.bodies import MOST_ACTORS
 from action_indrnn.data_prep.clip import Clip
+from action_indrnn.data_prep.layout import Layout
+from action_indrnn.data_prep.normalize import alignment
 
 Integers = NDArray[np.int64]
 SplitName = Literal["train", "validation", "test"]
@@ -158,6 +160,7 @@ class Clips:
         names: N clip names.
         rows: (R, V, C) float32, metres, NaN where an actor was not seen; see `data_prep.archive`.
         start, length, bodies: (N,) int64, first row, frames and actors of each clip; all on one device.
+        turn: (N, 3, 3) what each clip's coordinates are turned and scaled by on their way out, if at all.
     """
 
     names: Sequence[str]
@@ -165,6 +168,7 @@ class Clips:
     start: Tensor
     length: Tensor
     bodies: Tensor
+    turn: Tensor | None = None
 
     @classmethod
     def of_set(cls, prepared: PreparedSet) -> "Clips":
@@ -219,7 +223,22 @@ class Clips:
         if where == "host":
             return self
         tensors = (self.rows, self.start, self.length, self.bodies)
-        return Clips(self.names, *(tensor.to(device, copy=True) for tensor in tensors))
+        rows, start, length, bodies = (tensor.to(device, copy=True) for tensor in tensors)
+        turn = None if self.turn is None else self.turn.to(device, copy=True)
+        return Clips(self.names, rows, start, length, bodies, turn)
+
+    def aligned(self, layout: Layout) -> "Clips":
+        """The same clips with the main actor facing the camera, in the size of all, when first seen.
+
+        See `data_prep.normalize.alignment`. A clip without the main actor stays as it is.
+        """
+        turns = np.tile(np.eye(3, dtype=np.float32), (len(self.names), 1, 1))
+        for number, (start, length) in enumerate(zip(self.start.tolist(), self.length.tolist(), strict=True)):
+            actor = self.rows[start : start + length].numpy()
+            seen = np.flatnonzero(~np.isnan(actor[:, layout.centre, 0]))
+            if len(seen):
+                turns[number] = alignment(actor[seen[0]], layout)
+        return replace(self, turn=torch.from_numpy(turns))
 
     def sample(
         self,
@@ -259,7 +278,10 @@ class Clips:
         valid = (actors < self.bodies[numbers, None]) & (steps >= 0)
         joints = self.rows.flatten(1).index_select(0, torch.where(valid, rows, 0).flatten())
         joints = joints.masked_fill_(~valid.flatten()[:, None], 0).nan_to_num_(nan=0.0)
-        return joints.view(*rows.shape[:2], -1)
+        if self.turn is None:
+            return joints.view(*rows.shape[:2], -1)
+        points = joints.view(*rows.shape[:2], -1, 3)  # (S, B, M * V, 3)
+        return (points @ self.turn[numbers].transpose(1, 2)).flatten(2)
 
     def between(self, numbers: Tensor, places: Tensor) -> Tensor:
         """Feature vectors (S, B, F) at places between frames, joints on the line from one to the next.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from action_indrnn import dataset, evaluation, over_time
@@ -55,7 +56,9 @@ class Exam:
                 f"{model}: trained under {card.protocol}, whose training clips are among the test clips of "
                 f"{protocol}; train under that protocol, or say --allow-overlap"
             )
-        return cls(recognizer, prepared, Clips.of_set(prepared), split)
+        clips = Clips.of_set(prepared)
+        clips = clips.aligned(card.layout()) if card.config.data.align else clips
+        return cls(recognizer, prepared, clips, split)
 
     @property
     def partial(self) -> bool:
@@ -76,10 +79,20 @@ class Exam:
             model, self.clips, self.split.test, self.labels, classes, settings, progress
         )
 
-    def over_time(self) -> tuple[Early, Unsegmented]:
+    def some(self, most: int) -> Integers:
+        """The test clips, of more than `most` evenly many left out."""
+        test = self.split.test
+        chosen: Integers = test[np.linspace(0, len(test) - 1, min(most, len(test))).round().astype(int)]
+        return chosen
+
+    def over_time(self, most: int | None = None) -> tuple[Early, Unsegmented]:
         """How soon the test clips are recognised, and decisions on streams of them.
+
+        Args:
+            most: of more clips evenly many are left out.
 
         Raises:
             ValueError: the network needs the whole clip.
         """
-        return over_time.measure(self.recognizer, self.clips, self.split.test, self.labels)
+        numbers = self.split.test if most is None else self.some(most)
+        return over_time.measure(self.recognizer, self.clips, numbers, self.labels)

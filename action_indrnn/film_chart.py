@@ -73,7 +73,7 @@ def strip(title: str, clip: Clip, layout: Layout, mark: int | None = None) -> Ma
     return canvas(title, WIDTH, height + _LETTERS, *parts, class_="film")
 
 
-def spread(present: NDArray[np.bool_], count: int, must: int | None = None) -> list[int]:
+def spread(present: NDArray[np.bool_] | np.bool_, count: int, must: int | None = None) -> list[int]:
     """Returns evenly spread numbers of frames with somebody in them, the nearest replaced by `must`."""
     seen = np.flatnonzero(present)
     places = np.unique(np.linspace(0, len(seen) - 1, min(count, len(seen))).round().astype(int))

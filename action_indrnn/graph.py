@@ -2,8 +2,8 @@
 
 A layer adds to its input x what a recurrence keeps of it, mixed over the joints:
 
-    h_t = act(norm(x_t) + u * h_{t-1})      for every joint and channel
-    y   = x + sum_g A_g norm(h) W_g         A_g (V, V) for each group g of channels
+    h_t = act(x_t + u * h_{t-1})        for every joint and channel
+    y   = x + sum_g A_g norm(h) W_g     A_g (V, V) for each group g of channels
 
 The papers' equation with a graph convolution for W, in the wiring of the residual network. All bodies share
 all weights; what is read of a frame is the same in whatever order its bodies stand, and a body that is not
@@ -24,20 +24,21 @@ from action_indrnn.config import Graph
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.graph_layers import (
     Bodies,
+    BodyBlock,
     BodyDropout,
-    BodyNorm,
-    BodyRecurrence,
     GraphConvolution,
+    InputNorm,
     partitions,
 )
 from action_indrnn.layers import Linear
 from action_indrnn.streams import Streams
 
 
-def _recurrence(config: Graph, joints: int, channels: int, *, last: bool = False) -> BodyRecurrence:
-    return BodyRecurrence(
+def _block(config: Graph, joints: int, channels: int, *, last: bool = False) -> BodyBlock:
+    return BodyBlock(
         joints,
         channels,
+        norm=config.norm,
         length=config.length,
         magnification=config.magnification,
         activation=config.activation,
@@ -57,47 +58,44 @@ class GraphLayer(nn.Module):
         super().__init__()
         joints, channels = graph.shape[1], config.channels
         self.units = bodies * joints * channels
-        self.before = nn.LayerNorm(channels)
-        self.recurrence = _recurrence(config, joints if config.weights == "joint" else 1, channels)
-        self.after = nn.LayerNorm(channels)
+        self.block = _block(config, joints if config.weights == "joint" else 1, channels)
         self.convolution = GraphConvolution(graph, channels, config.groups)
         self.partner = Linear(channels, channels) if config.partner else None
         self.dropout = BodyDropout(config.dropout, each_step=config.dropout_mask == "step")
 
     def forward(self, x: Tensor, h0: Tensor | None, bodies: Bodies) -> tuple[Tensor, Tensor]:
         """Returns the output (T, V, R, C) and the last state (B, units)."""
-        joints, channels = x.shape[1], x.shape[3]
-        before = None if h0 is None else h0.view(-1, joints, channels).transpose(0, 1)
-        h, last = self.recurrence(self.before(x) * bodies.mask, before)
-        h = self.after(h)
+        h, after = self.block(x, h0, bodies)
         y = self.convolution(h)
         if self.partner is not None:
             y = y + bodies.others(self.partner(h.mean(dim=1)))[:, None]
-        after = bodies.give(last).permute(1, 2, 0, 3)  # (B, M, V, C)
-        return x + self.dropout(y, bodies), after.reshape(-1, self.units)
+        return x + self.dropout(y, bodies), after
 
 
 class BodyLayer(nn.Module):
-    """A recurrent layer of whole bodies, whose joints are pooled.
+    """A linear map and a recurrence of whole bodies.
 
     Attributes:
         units: numbers in the state of a clip.
     """
 
-    def __init__(self, config: Graph, inputs: int, bodies: int) -> None:
+    def __init__(self, config: Graph, inputs: int, bodies: int, *, last: bool) -> None:
         super().__init__()
         self.units = bodies * config.units
         self.linear = Linear(inputs, config.units)
-        self.before = nn.LayerNorm(config.units)
-        self.recurrence = _recurrence(config, 1, config.units, last=True)
-        self.after = nn.LayerNorm(config.units)
+        self.block = _block(config, 1, config.units, last=last)
         self.dropout = BodyDropout(config.dropout, each_step=config.dropout_mask == "step")
 
     def forward(self, x: Tensor, h0: Tensor | None, bodies: Bodies) -> tuple[Tensor, Tensor]:
-        """Returns the output (T, R, H) of x (T, R, C), and the last state (B, units)."""
-        y = self.before(self.linear(x)[:, None]) * bodies.mask
-        h, last = self.recurrence(y, None if h0 is None else h0.view(1, -1, y.shape[3]))
-        return self.dropout(self.after(h), bodies)[:, 0], bodies.give(last).reshape(-1, self.units)
+        """Returns the output (T, 1, R, H) of x (T, 1, R, C), and the last state (B, units)."""
+        y, after = self.block(self.linear(x), h0, bodies)
+        return self.dropout(y, bodies), after
+
+
+def _evenly(linear: Linear) -> Linear:
+    """A map whose outputs are as large as its inputs: the trunk's first value is not normalised."""
+    nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
+    return linear
 
 
 class SeenPooling(nn.Module):
@@ -181,14 +179,16 @@ class GraphIndRNN(Classifier):
         at = torch.tensor([bones.get(joint, len(bones)) for joint in range(joints)])
         self.register_buffer("bone", at, persistent=False)  # (V,); behind all bones: none
         inputs = 3 * (len(names) + 2 * ("joint" in names))
-        self.norm = BodyNorm(joints, inputs)
-        self.embedding = Linear(inputs, channels)
-        self.place = nn.Parameter(torch.empty(joints, 1, channels))
-        nn.init.normal_(self.place, std=0.5)
+        self.norm = InputNorm(inputs)
+        self.embedding = _evenly(Linear(inputs, channels))
         graph = partitions(layout)
         self.layers = nn.ModuleList(GraphLayer(config, graph, bodies) for _ in range(config.layers))
-        self.after = nn.LayerNorm(channels)
-        self.last = BodyLayer(config, 2 * channels, bodies)
+        self.flat = config.joints == "flat"
+        width = channels * (joints if self.flat else 2)
+        self.body_layers = nn.ModuleList(
+            BodyLayer(config, config.units if index else width, bodies, last=index == config.body_layers - 1)
+            for index in range(config.body_layers)
+        )
         # The state ends with what is read, as in every classifier; but only frames with a body count.
         self.reads_last = False
         self.mean = SeenPooling(config.units, config.pooling)
@@ -209,12 +209,14 @@ class GraphIndRNN(Classifier):
         """Returns (T, B, H + 1): the largest of the bodies' units, and 1 where a body is there, else 0."""
         points, there = self._points(x)
         bodies = Bodies.of(there, x.dtype, pack=self.training)
-        y = self.embedding(self.norm(bodies.take(points), bodies.mask)) + self.place
+        y = self.embedding(self.norm(bodies.take(points), bodies.mask))
         for layer in self.layers:
             y = recur(partial(layer, bodies=bodies), y)
-        y = self.after(y)
-        pooled = torch.cat((y.mean(dim=1), y.amax(dim=1)), dim=2)  # (T, R, 2 C)
-        z = bodies.give(recur(partial(self.last, bodies=bodies), pooled))
+        z = y.transpose(1, 2).flatten(2) if self.flat else torch.cat((y.mean(dim=1), y.amax(dim=1)), dim=2)
+        z = z[:, None]  # (T, 1, R, C)
+        for layer in self.body_layers:
+            z = recur(partial(layer, bodies=bodies), z)
+        z = bodies.give(z[:, 0])
         somebody = there.any(dim=2, keepdim=True)
         best = z.masked_fill(~there[..., None], -torch.inf).amax(dim=2)
         return torch.cat((best.masked_fill(~somebody, 0), somebody.to(z.dtype)), dim=2)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from action_indrnn import processes
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.kernels import indrnn
-from action_indrnn.layers import MOMENTUM, IndRNN, Linear
+from action_indrnn.layers import MOMENTUM, BatchNormOverTime, IndRNN, Linear, Norm
 
 
 def partitions(layout: Layout) -> Tensor:
@@ -76,45 +76,38 @@ class Bodies:
         return self.take(mean[:, None])[:, 0]
 
 
-class BodyNorm(nn.Module):
-    """Batch normalisation of every joint's every channel over frames and bodies that are there.
+class InputNorm(nn.Module):
+    """Batch normalisation of every channel of the input over joints, frames and bodies that are there.
 
-    The statistics are those of the bodies of all processes together; frames without a body do not count.
+    Joints share it: a joint that hardly moves keeps its small motion. It has no weights and its statistics no
+    gradient, as what follows is a linear map of an input that has none.
 
     Args:
-        joints: V.
         channels: C.
     """
 
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, joints: int, channels: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.eps = 1e-5
-        self.weight = nn.Parameter(torch.ones(joints, channels))
-        self.bias = nn.Parameter(torch.zeros(joints, channels))
-        self.register_buffer("running_mean", torch.zeros(joints, channels))
-        self.register_buffer("running_var", torch.ones(joints, channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
 
+    @torch.no_grad()
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Returns x (T, V, R, C), normalised."""
+        """Returns x (T, V, R, C), normalised; mask (T, 1, R, 1) is 1 where a body is there."""
         mean, var = self.running_mean, self.running_var
         if self.training:
-            mean, var = self._statistics(x, mask)
-        scale = torch.rsqrt(var + self.eps) * self.weight
-        return torch.addcmul((self.bias - mean * scale)[:, None], x, scale[:, None])
-
-    def _statistics(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.no_grad():  # the input has no gradient, so its statistics need none
-            x = x * mask
-            sums = torch.stack((x.sum(dim=(0, 2)), x.square().sum(dim=(0, 2)))).double()
-            count = processes.total(mask.sum().double()).clamp_min(1)
-            mean, square = processes.total(sums) / count
+            seen = x * mask
+            sums = torch.stack((seen.sum(dim=(0, 1, 2)), seen.square().sum(dim=(0, 1, 2)))).double()
+            count = processes.total(mask.sum().double() * x.shape[1]).clamp_min(1)
+            mean, square = (processes.total(sums) / count).to(x.dtype)
             var = (square - mean.square()).clamp_min(0)
-            self.running_mean.lerp_(mean.to(x.dtype), MOMENTUM)
-            self.running_var.lerp_(var.to(x.dtype), MOMENTUM)
-        return mean.to(x.dtype), var.to(x.dtype)
+            self.running_mean.lerp_(mean, MOMENTUM)
+            self.running_var.lerp_(var, MOMENTUM)
+        return (x - mean) * torch.rsqrt(var + self.eps)
 
 
 class BodyRecurrence(IndRNN):
@@ -162,10 +155,12 @@ class GraphConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns (T, V, R, C) of (T, V, R, C)."""
-        steps, joints, bodies, channels = x.shape
+        steps, joints, _, channels = x.shape
         width = channels // len(self.adjacency)
         mixed = [
-            torch.matmul(adjacency, part.reshape(steps, joints, -1)).view(steps, joints, bodies, width)
+            torch.bmm(adjacency.expand(steps, -1, -1), part.reshape(steps, joints, -1)).view(
+                *x.shape[:3], width
+            )
             for adjacency, part in zip(self.adjacency, self.linear(x).split(width, dim=3), strict=True)
         ]
         return mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=3)
@@ -197,3 +192,38 @@ class BodyDropout(nn.Module):
     def extra_repr(self) -> str:
         """Returns what `print(model)` shows of this layer."""
         return f"p={self.p}"
+
+
+class BodyBlock(nn.Module):
+    """The recurrence of all bodies with batch normalisation after or before it.
+
+    A body takes nothing in at a frame in which it is not there. Each channel is normalised over the joints
+    and all frames of the bodies that are computed.
+
+    Args:
+        joints: V that have recurrent weights of their own.
+        channels: C.
+        norm: whether the normalisation stands after or before the recurrence.
+        recurrence: settings of `IndRNN`.
+    """
+
+    def __init__(self, joints: int, channels: int, *, norm: Norm, **recurrence: Any) -> None:
+        super().__init__()
+        self.norm_first = norm == "before"
+        self.indrnn = BodyRecurrence(joints, channels, **recurrence)
+        self.norm = BatchNormOverTime(channels)
+
+    def forward(self, x: Tensor, h0: Tensor | None, bodies: Bodies) -> tuple[Tensor, Tensor]:
+        """Returns the output (T, V, R, C) and the last state (B, M * V * C)."""
+        joints, channels = x.shape[1], x.shape[3]
+        before = None if h0 is None else h0.reshape(-1, joints, channels).transpose(0, 1)
+        if self.norm_first:
+            y, last = self.indrnn(self._normalize(x) * bodies.mask, before)
+        else:
+            y, last = self.indrnn(x * bodies.mask, before)
+            y = self._normalize(y)
+        after = bodies.give(last).permute(1, 2, 0, 3)  # (B, M, V, C)
+        return y, after.flatten(1)
+
+    def _normalize(self, x: Tensor) -> Tensor:
+        return self.norm(x.flatten(1, 2)).view(x.shape)  # type: ignore[no-any-return]

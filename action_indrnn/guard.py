@@ -87,7 +87,7 @@ def _is_own(given: str, own: str) -> bool:
         ip_address(name)
     except ValueError:
         return False
-    return True
+    return "%" not in name  # behind it ip_address takes anything
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, problem: str) -> None:

@@ -1,4 +1,4 @@
-"""What is in raw recordings, a prepared set, or one recording: reports as JSON holds them, and as text.
+"""What is in raw recordings or a prepared set: reports as JSON holds them, and as text.
 
 Shapes: R rows of a prepared set, V joints, C coordinates.
 """
@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from action_indrnn.data_prep import archive, bodies, layout, ntu, protocols, skeleton_file, survey
+from action_indrnn.data_prep import archive, ntu, protocols, survey
 from action_indrnn.data_prep.archive import PreparedSet
-from action_indrnn.data_prep.clip import COORDINATE_LIMIT, ClipError
-from action_indrnn.data_prep.skeleton_file import Recording
+from action_indrnn.data_prep.clip import COORDINATE_LIMIT
 
-FRAME_RATE = 30  # of a Kinect v2, frames a second
 SHOWN = 5  # lines of a list in the text; the JSON has all
 MOST_VALUES = 200  # a column of the index with more is no grouping
 _ROWS_AT_ONCE = 100_000
@@ -223,57 +221,6 @@ def _contradictions(prepared: PreparedSet, divided: Mapping[str, Mapping[str, in
             f"index.csv: expected each name once, found {len(twice):,} again, first {twice.iloc[0]}"
         )
     return problems
-
-
-def clip_report(path: Path) -> dict[str, Any]:
-    """What stands in a `.skeleton` file, and what its actors would be.
-
-    Raises:
-        ClipError: it is damaged; names the line.
-    """
-    recording = skeleton_file.read(path)
-    name = ntu.parse_name(recording.name) if ntu.is_name(recording.name) else None
-    action = ntu.actions()[name.action - 1] if name and 1 <= name.action <= len(ntu.actions()) else None
-    report: dict[str, Any] = {
-        "kind": "recording",
-        "path": str(path),
-        **({**name._asdict(), "action_in_ntu": action} if name else {}),
-        "frames": recording.frame_count,
-        "seconds": recording.frame_count / FRAME_RATE,
-        "bytes": path.stat().st_size,
-        "frames_without_body": recording.frame_count - len(_seen(recording)),
-        "listed_as_missing": recording.name in ntu.missing(),
-        "bodies": [_body(body_id, recording) for body_id in recording],
-        "problems": [],
-    }
-    try:
-        clip, dropped = bodies.choose(recording, layout.load("ntu25"))
-    except ClipError as error:
-        return report | {"actors": [], "problems": [str(error)]}
-    report["actors"] = [{"frames": int(present.sum())} for present in clip.present]
-    report["bodies_left_out"] = [{"id": str(body.body_id), "reason": body.reason} for body in dropped]
-    return report
-
-
-def _seen(recording: Recording) -> set[int]:
-    return {frame for track in recording.values() for frame in track.frames.tolist()}
-
-
-def _body(body_id: int, recording: Recording) -> dict[str, Any]:
-    track = recording[body_id]
-    states = np.bincount(track.states.ravel(), minlength=3) / track.states.size
-    first, last = int(track.frames[0]), int(track.frames[-1])
-    steps = np.linalg.norm(np.diff(track.joints[:, 1], axis=0), axis=1)
-    return {
-        "id": str(body_id),  # an id does not fit a number of JSON
-        "first_frame": first + 1,
-        "last_frame": last + 1,
-        "frames": len(track.frames),
-        "gaps": last - first + 1 - len(track.frames),
-        "height": float(np.median(np.ptp(track.joints[:, :, 1], axis=1))),
-        "largest_step": float(steps.max(initial=0)),
-        "tracked": dict(zip(("not_tracked", "inferred", "tracked"), states.tolist(), strict=True)),
-    }
 
 
 def as_text(report: Mapping[str, Any]) -> str:

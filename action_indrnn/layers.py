@@ -147,18 +147,19 @@ class BatchNormOverTime(nn.Module):
         return y.view(x.shape)
 
     def _together(self, x: Tensor) -> Tensor:
-        """Normalises the rows x (N, H) by the statistics of all processes' rows, equally many in each.
+        """Normalises the rows x (N, H) by the statistics of all processes' rows.
 
         torch's SyncBatchNorm does the same, but on GPUs only.
         """
         x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
         variance, mean = torch.var_mean(x, dim=0, correction=0)
         means, variances = processes.every(torch.stack((mean, variance))).unbind(1)
-        mean = means.mean(dim=0)
-        variance = variances.mean(dim=0) + means.var(dim=0, correction=0)
+        counts = processes.every(mean.new_tensor([len(x)]))  # (P, 1)
+        rows = counts.sum()
+        mean = (counts * means).sum(dim=0) / rows
+        variance = (counts * (variances + (means - mean).square())).sum(dim=0) / rows
         norm = self.norm
         with torch.no_grad():
-            rows = len(x) * processes.count()
             norm.get_buffer("num_batches_tracked").add_(1)
             norm.get_buffer("running_mean").lerp_(mean, MOMENTUM)
             norm.get_buffer("running_var").lerp_(variance * (rows / (rows - 1)), MOMENTUM)
@@ -171,7 +172,7 @@ class DropoutOverTime(nn.Module):
     Args:
         p: probability that a unit is dropped.
         mask: "clip" has one mask for all steps, so a unit is gone for a whole clip (Gal, Ghahramani 2016);
-            "step" draws a new one at every step.
+            "step" draws a new one at every step, with p rounded to a 256th: a byte each is six times as fast.
     """
 
     def __init__(self, p: float, mask: Mask = "clip") -> None:
@@ -185,9 +186,16 @@ class DropoutOverTime(nn.Module):
             return x
         # Every process draws the masks of all: then a batch gets the same ones, however it is shared.
         steps, batch, units = x.shape
-        steps = steps if self.mask == "step" else 1
-        masks = F.dropout(x.new_ones(steps, batch * processes.count(), units), self.p)
-        return x * masks[:, processes.share(masks.shape[1])]
+        every = batch * processes.count()
+        if self.mask == "clip":
+            masks = F.dropout(x.new_ones(every, units), self.p)
+            return x * masks[processes.share(every)]
+        size = steps * every * units
+        words = torch.randint(-(2**31), 2**31, (-(-size // 4),), dtype=torch.int32, device=x.device)
+        draws = words.view(torch.uint8)[:size].view(steps, every, units)
+        limit = min(round(256 * self.p), 255)
+        kept = (draws >= limit)[:, processes.share(every)].to(x.dtype)
+        return x * kept.mul_(256 / (256 - limit))
 
     def extra_repr(self) -> str:
         """Returns what `print(model)` shows of this layer."""

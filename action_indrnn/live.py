@@ -13,6 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from action_indrnn import frame_lines
 from action_indrnn.frame_lines import LINE_LIMIT, LineError
 from action_indrnn.people import Bodies
@@ -75,6 +77,14 @@ class Watcher:
         return self.waiting.popleft()
 
 
+def worker(name: str) -> ThreadPoolExecutor:
+    """One thread for work with a network, with as many of torch's threads as this one has.
+
+    OpenMP counts them anew in every thread: left alone, a small product wakes all cores and waits for them.
+    """
+    return ThreadPoolExecutor(1, name, torch.set_num_threads, (torch.get_num_threads(),))
+
+
 @dataclass
 class _Job:
     producer: Producer
@@ -101,7 +111,7 @@ class Live:
         self.watchers: set[Watcher] = set()
         self._last = 0
         self._jobs: deque[_Job] = deque()
-        self._thread = ThreadPoolExecutor(1, "live")
+        self._thread = worker("live")
 
     def shut(self) -> None:
         """End the thread."""

@@ -85,6 +85,7 @@ def export(model: Classifier, card: Card, out: Path) -> tuple[float, int]:
         "classes": card.classes,
         "joints": card.joint_layout["joints"],
         "view": card.view,
+        "align": card.config.data.align,
         "frames": card.config.data.frames,
         "clip_frames": card.clip_frames,
         "program": card.program,

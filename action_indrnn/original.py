@@ -90,11 +90,15 @@ def convert(
         source: what to call the state_dict in an error.
 
     Raises:
-        ValueError: another kind of network, other sizes, entries missing or left over.
+        ValueError: another kind of network, another pooling, other sizes, entries missing or left over.
     """
     if config.kind not in _PARTS or config.bidirectional:
         raise ValueError(
             f"expected one of the original's networks, {', '.join(_PARTS)}, found {_words(config)}"
+        )
+    if config.pooling != "last":
+        raise ValueError(
+            f"model.pooling: expected last, as the original's networks read, found {config.pooling}"
         )
     kinds = [kind for kind, mark in _MARKS.items() if any(name.startswith(mark) for name in state)]
     if kinds != [config.kind]:
@@ -131,11 +135,14 @@ def import_checkpoint(path: Path, settings: Config, dataset: str, protocol: str,
         out: the model file.
 
     Raises:
-        ValueError: not such a file; no such data set or protocol; or see `convert`.
+        ValueError: not such a file; no such data set or protocol; streams besides joints; or see `convert`.
     """
     data_set = catalogue.find(dataset)
     if protocol not in data_set.counts:
         raise ValueError(f"{dataset}: expected a protocol out of {list(data_set.counts)}, found '{protocol}'")
+    if settings.data.streams != ("joint",):
+        found = ", ".join(settings.data.streams)
+        raise ValueError(f"data.streams: expected joint alone, as the original's networks saw, found {found}")
     state = _read(path)
     model = convert(state, settings.model, FEATURES, len(data_set.classes), str(path))
     train, test = data_set.counts[protocol]

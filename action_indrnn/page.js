@@ -20,6 +20,11 @@ let live = null; // {stop, history, stream, ...}
 // ---- head
 
 find("model").textContent = `${model.model} network · ${model.classes.length} actions · ${model.dataset}, ${model.protocol}`;
+find("known").append(...model.classes.map((name) => {
+  const item = document.createElement("li");
+  item.textContent = name;
+  return item;
+}));
 find("files").textContent = model.files.join("  ");
 find("address").textContent = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/live`;
 find("file").accept = model.files.join(",");
@@ -36,6 +41,7 @@ function say(text) {
 
 function mode(name) {
   document.body.dataset.mode = name;
+  find("chances-title").textContent = name === "empty" ? "Actions that the model knows" : "Most probable actions";
 }
 
 function rows(labels, shares, slots) {
@@ -123,6 +129,13 @@ async function open(file) {
   const chosen = [order[0], ...order.slice(1).sort((a, b) => peak[b] - peak[a])];
   clip.series = chosen.slice(0, ROWS);
   clip.winner = order[0];
+  clip.times = Array.from({ length: clip.frames }, (_, number) => number / clip.rate);
+  const share = (number, label) => (clip.curve ? clip.curve[number][label] : null);
+  clip.lines = clip.series.map((label, rank) => ({
+    slot: rank,
+    area: rank === 0,
+    values: clip.times.map((_, number) => (number === clip.frames - 1 ? clip.verdict[label] : share(number, label))),
+  }));
   describe();
   mode("clip");
   say(`${clip.file}: ${model.classes[clip.winner]}, ${percent(clip.verdict[clip.winner])}. ${clip.frames} frames.`);
@@ -162,14 +175,9 @@ function show(at) {
   const best = known ? shares.indexOf(Math.max(...shares)) : -1;
   const when = whole ? "The whole clip shows" : `After ${seconds(frame + 1)}`;
   large(when, known ? model.classes[best] : "no answer yet", known ? shares[best] : null, known && (whole || shares[best] >= 0.5), clip.series.indexOf(best));
-  const times = Array.from({ length: clip.frames }, (_, number) => number / clip.rate);
   curves.draw({
-    series: clip.series.map((label, rank) => ({
-      slot: rank,
-      area: rank === 0,
-      values: times.map((_, number) => (number === clip.frames - 1 ? clip.verdict[label] : clip.curve ? clip.curve[number][label] : null)),
-    })),
-    times,
+    series: clip.lines,
+    times: clip.times,
     spans: [],
     from: 0,
     to: Math.max((clip.frames - 1) / clip.rate, 1 / clip.rate),
@@ -453,12 +461,13 @@ const ALWAYS = {
 };
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey || find("keys").open) return;
-  if (event.target.matches("select, input[type=range]") && event.key !== " ") return;
-  if (event.target.matches("button, a, select, input[type=checkbox]") && [" ", "Enter"].includes(event.key)) return;
+  if (event.target.matches("select")) return;
+  if (event.target.matches("button, a, input[type=checkbox]") && [" ", "Enter"].includes(event.key)) return;
   const act = ALWAYS[event.key] || (clip && !live && KEYS[event.key]);
   if (!act) return;
   event.preventDefault();
   act(event);
 });
 
+mode("empty");
 document.body.dataset.ready = "yes";

@@ -108,7 +108,9 @@ class Recognizer:
                     f"found {clip.joints.shape[2]} of {clip.joints.shape[3]}"
                 )
         settings = self.card.config
-        store = Clips.of_clips([normalize(clip, self.card.layout(), self.card.view) for clip in clips])
+        layout = self.card.layout()
+        store = Clips.of_clips([normalize(clip, layout, self.card.view) for clip in clips])
+        store = store.aligned(layout) if settings.data.align else store
         logits = evaluation.scores(
             self.model,
             store,

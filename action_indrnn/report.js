@@ -30,7 +30,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
 
 // The confusion matrix: what the pointer or the arrow keys are at.
 const box = document.getElementById("matrix");
-const { classes, rows } = JSON.parse(document.getElementById("confusion").textContent);
+const { classes, rows } = JSON.parse(document.getElementById("confusion-data").textContent);
 const counts = rows.map((row) => new Map(row));
 const sums = rows.map((row) => row.reduce((sum, [, count]) => sum + count, 0));
 const said = document.getElementById("cell");

@@ -118,7 +118,7 @@ def _settings(records: Sequence[Record]) -> Markup:
         ["clips", f"{train:,} training, {validation:,} validation ({card.held_out}), {test:,} test"],
         ["view, recipe", f"{card.view}, {card.recipe}"],
         ["joints", f"{len(card.layout().joints)}, {card.layout().name}"],
-        ["parameters", f"{sum(parameter.numel() for parameter in first.model.parameters()):,}"],
+        ["begun with", f"{card.config.title or 'settings without a title'}; as changed below"],
         ["test", f"{first.report['passes']} samplings of each clip, running statistics"],
         ["started", _date(first, "started")],
         ["finished", _date(records[-1], "finished")],
@@ -139,7 +139,10 @@ def _date(record: Record, key: str) -> str:
 
 
 def _page(first: Record, *, headline: Markup, sections: Sequence[tuple[str, str, Markup]]) -> str:
-    title = first.card.config.title or first.card.config.model.kind
+    card = first.card
+    parameters = sum(parameter.numel() for parameter in first.model.parameters())
+    data = "made data" if card.dataset == "made" else card.dataset
+    title = f"{card.config.model.kind.capitalize()} network, {parameters:,} parameters, on {data}"
     here = Path(__file__)
     style, script = (
         here.with_name(f"report.{suffix}").read_text(encoding="utf-8") for suffix in ("css", "js")
@@ -163,7 +166,7 @@ def _page(first: Record, *, headline: Markup, sections: Sequence[tuple[str, str,
         element("a", "to the content", href="#content", class_="skip"),
         element(
             "header",
-            element("p", f"{first.card.program} · {first.card.dataset}", class_="soft"),
+            element("p", f"{card.program}, report of a run", class_="soft"),
             element("h1", title),
             headline,
             element("nav", *links, aria_label="Sections"),

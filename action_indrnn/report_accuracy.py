@@ -13,6 +13,7 @@ from action_indrnn.over_time import Early, Unsegmented
 from action_indrnn.run_record import Record
 from action_indrnn.scene import RATE
 
+MOST_CLIPS = 3000  # that answers over time, and units, are judged by
 _NORMAL = 1.96  # standard deviations of a 95% interval
 
 
@@ -22,7 +23,7 @@ def percent(share: float | None, places: int = 1) -> str:
 
 
 def interval(share: float, count: int) -> tuple[float, float]:
-    """Returns Wilson's 95 % interval of a share found on `count` clips."""
+    """Returns Wilson's 95% interval of a share found on `count` clips."""
     square = _NORMAL**2
     middle = (share + square / (2 * count)) / (1 + square / count)
     half = _NORMAL / (1 + square / count) * math.sqrt(share * (1 - share) / count + square / (4 * count**2))
@@ -69,12 +70,13 @@ def accuracy(records: Sequence[Record]) -> Markup:
     for protocol, runs in groups.items():
         every = [record for fold in runs.values() for record in fold]
         clips = int(np.mean([record.report["clips"] for record in every]))
-        low, high = interval(every[0].top1, clips)
-        spread = f"95 % interval {percent(low)} to {percent(high)}" if len(every) == 1 else ""
-        rows.append([protocol, mean_and_spread(runs), f"{len(every)}", f"{clips:,}", spread])
+        row: list[str | float] = [protocol, mean_and_spread(runs), f"{len(every)}", f"{clips:,}"]
+        if len(records) == 1:
+            row.append(" to ".join(map(percent, interval(every[0].top1, clips))))
+        rows.append(row)
     ours = table(
         "This run" if len(records) == 1 else "These runs",
-        ["Protocol", "Top-1", "Runs", "Test clips", "From the number of clips"],
+        ["Protocol", "Top-1", "Runs", "Test clips", "95% interval"][: len(rows[0])],
         rows,
         numbers=False,
     )
@@ -108,14 +110,14 @@ def accuracy(records: Sequence[Record]) -> Markup:
     for protocol, runs in groups.items():
         mean = float(np.mean([record.top1 for fold in runs.values() for record in fold]))
         methods.setdefault("this run" if len(records) == 1 else "these runs", {})[protocol] = percent(mean)
-    for name, row in figures:
-        for words, value, source in (
-            (f"{name} (IndRNN paper)", row.paper, row.source),
-            (f"{name} (authors' log, running statistics)", row.log, row.source),
+    for name, published_row in figures:
+        for words, value in (
+            (f"{name} (IndRNN paper)", published_row.paper),
+            (f"{name} (authors' log, running statistics)", published_row.log),
         ):
             if value is not None:
-                methods.setdefault(words, {})[row.protocol] = f"{value:.2f}%"
-                sources[words] = source
+                methods.setdefault(words, {})[published_row.protocol] = f"{value:.2f}%"
+                sources[words] = published_row.source
     for peer in theirs:
         words = f"{peer.method} ({peer.kind})" if peer.kind != "IndRNN" else peer.method
         methods.setdefault(words, {})[peer.protocol] = f"{peer.top1:.1f}%"
@@ -218,7 +220,8 @@ def over_time(exam: Exam | None, name: str) -> Markup:
         return element("p", words, class_="note")
     if not exam.recognizer.model.causal:
         return element("p", "A network that walks back from the end sees whole clips only.", class_="note")
-    early, streams = exam.over_time()
+    early, streams = exam.over_time(MOST_CLIPS)
+    of = f" of {name}" if name else ""
     chart = lines(
         "Accuracy against the observed share of a clip",
         {"top-1": [(list(early.accuracy), list(early.accuracy.values()))]},
@@ -230,7 +233,8 @@ def over_time(exam: Exam | None, name: str) -> Markup:
     return element(
         "div",
         figure(
-            chart, f"Test clips{f' of {name}' if name else ''}; the answer after each frame costs one step."
+            chart,
+            f"{len(exam.some(MOST_CLIPS)):,} test clips{of}; an answer costs one step.",
         ),
         _told(early, streams),
         class_="charts",

@@ -56,7 +56,7 @@ def matrix(confusion: Counts, classes: Sequence[str]) -> Markup:
         element("output", hint, id="cell", class_="scripted"),
         element("div", *boxes, id="matrix", tabindex="0", class_="scroll"),
         matrix_chart.legend(),
-        element("script", Markup(data.replace("<", "\\u003c")), type="application/json", id="confusion"),
+        element("script", Markup(data.replace("<", "\\u003c")), type="application/json", id="confusion-data"),
     )
 
 

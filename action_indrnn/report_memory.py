@@ -11,7 +11,7 @@ from action_indrnn.data_prep import layout
 from action_indrnn.exam import Exam
 from action_indrnn.markup import Markup, element, join, table
 from action_indrnn.memory import layer_memory, lengths
-from action_indrnn.report_accuracy import percent
+from action_indrnn.report_accuracy import MOST_CLIPS, percent
 from action_indrnn.run_record import Record
 from action_indrnn.units import Reading, Response
 
@@ -58,7 +58,7 @@ def layers(record: Record) -> Markup:
     step = f"A step is one of the {data.frames} frames that the network sees of a clip" + (
         "."
         if seconds is None
-        else f": {seconds:.3g} s in a clip of median length ({frames:g} frames at 30 a second)."
+        else f": {seconds:.2g} s in a clip of median length ({frames:g} frames at 30 a second)."
     )
     told = (
         "A unit with recurrent weight u keeps |u| of its state a step, so what it took in fades as |u| to "
@@ -95,7 +95,7 @@ def deciding(record: Record, exam: Exam | None) -> Markup:
             "p", "Read off clips of the prepared set, which was not found; --set names it.", class_="note"
         )
     frames = record.card.config.data.frames
-    reading = units.read(model, exam.clips, exam.split.test, exam.labels, frames)
+    reading = units.read(model, exam.clips, exam.some(MOST_CLIPS), exam.labels, frames)
     u = units.recurrent_weights(model)
     told = (
         "The classifier is linear: a class's logit is a sum over the units of the last layer. A unit's "

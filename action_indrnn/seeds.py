@@ -4,14 +4,10 @@ import numpy as np
 import torch
 
 
-def number(seed: int, *key: int) -> int:
-    """Returns the seed of a purpose's and a step's own random numbers."""
-    return int(np.random.SeedSequence((seed, *key)).generate_state(1, np.uint64)[0])
-
-
 def seed_torch(seed: int, *key: int) -> None:
     """Lets torch's random numbers begin at a place of their own for a purpose and a step."""
+    number = int(np.random.SeedSequence((seed, *key)).generate_state(1, np.uint64)[0])
     # torch.manual_seed does this and looks for five other kinds of devices: a tenth of a small step.
-    torch.default_generator.manual_seed(number(seed, *key))
+    torch.default_generator.manual_seed(number)
     if torch.cuda.is_available():
-        torch.cuda.manual_seed_all(number(seed, *key))
+        torch.cuda.manual_seed_all(number)

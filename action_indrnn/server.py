@@ -4,7 +4,6 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -23,7 +22,7 @@ from action_indrnn.checkpoint import Card
 from action_indrnn.data_prep import clip_file
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.guard import App, Guard
-from action_indrnn.live import LimitError, Live
+from action_indrnn.live import LimitError, Live, worker
 from action_indrnn.recognizer import Recognizer
 from action_indrnn.streaming import Stream
 
@@ -38,6 +37,7 @@ FILES = {
 }
 CONNECTIONS = 256  # sockets at once, of any kind; one more is closed
 HEAD_SECONDS = 10.0  # until a request's head is there
+LIFE_SECONDS = 120.0  # from then until its answer has been read
 BODY_SECONDS = 60.0  # until an upload is there
 SEND_SECONDS = 10.0  # that a message may wait for a peer that does not read
 CLOSE_SECONDS = 1.0  # that a closed websocket waits for its peer to agree
@@ -90,13 +90,13 @@ def application(
     """
     live = Live(fresh, limits.streams, limits.watchers)
     uploads = asyncio.Semaphore(UPLOADS)
-    worker = ThreadPoolExecutor(1, "clips")
+    clips = worker("clips")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         live.shut()
-        worker.shutdown(wait=True, cancel_futures=True)
+        clips.shutdown(wait=True, cancel_futures=True)
 
     app = FastAPI(openapi_url=None, lifespan=lifespan)
     folder = resources.files("action_indrnn")
@@ -123,7 +123,7 @@ def application(
                 content = await asyncio.wait_for(_body(request, name, limits.upload), BODY_SECONDS)
                 source = clip_page.upload(name, content)
                 work = asyncio.get_running_loop().run_in_executor(
-                    worker, _as_json, recognizer, source, recorded, rate
+                    clips, _as_json, recognizer, source, recorded, rate
                 )
                 return Response(await work, media_type="application/json")
             except TimeoutError:
@@ -248,7 +248,7 @@ async def _end(socket: WebSocket, code: int, table: dict[str, Any]) -> None:
 
 
 class _Connection(H11Protocol):
-    """One socket: closed where there are too many, or where no request comes."""
+    """One socket: closed where there are too many, where no request comes or nobody reads its answer."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -256,9 +256,14 @@ class _Connection(H11Protocol):
             transport.abort()
             return
         self.loop.call_later(HEAD_SECONDS, self._check)
+        self.loop.call_later(LIFE_SECONDS, self._end)
 
     def _check(self) -> None:
-        if self in self.connections and cast(object, self.cycle) is None:
+        if cast(object, self.cycle) is None:
+            self._end()
+
+    def _end(self) -> None:
+        if self in self.connections:  # and has not become a websocket
             self.transport.abort()
 
 

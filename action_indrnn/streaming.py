@@ -149,7 +149,7 @@ class _Pending:
 
 def _step(stream: Stream, pending: Sequence[_Pending], joints: Floats) -> None:
     """Step the phases that are due, of all windows of all streams; the given one has the model."""
-    layout, view = stream.layout, stream.card.view
+    layout, view, align = stream.layout, stream.card.view, stream.card.config.data.align
     nobody = [(-1,) * number for number in range(stream.scene.actors + 1)]
     numbers: list[tuple[int, ...]] = []  # of the bodies in every window that steps
     places: list[tuple[Floats, Floats | None]] = []  # its origin and turn
@@ -167,7 +167,7 @@ def _step(stream: Stream, pending: Sequence[_Pending], joints: Floats) -> None:
                 ordered = bodies[::-1] if windows.swapped[window] else bodies
                 place = windows.origins[window]
                 if place is None and (seen := [number for number in ordered if number >= 0]):
-                    place = windows.origins[window] = placement(joints[seen[0]], layout, view)
+                    place = windows.origins[window] = placement(joints[seen[0]], layout, view, align)
                 rows += [(len(numbers), windows, row) for row in due]
                 numbers.append(ordered + nobody[stream.scene.actors - len(ordered)])
                 places.append(place or _NOWHERE)
@@ -175,7 +175,7 @@ def _step(stream: Stream, pending: Sequence[_Pending], joints: Floats) -> None:
         return
     origins = np.array([origin for origin, _ in places])
     turns = None
-    if view == "first-frame":
+    if align or view == "first-frame":
         turns = np.array([_UNTURNED if turn is None else turn for _, turn in places])
     x = live_frames.features(joints, np.array(numbers), origins, turns)
     if len(rows) > len(x):  # with a slow camera several phases of a window step at once

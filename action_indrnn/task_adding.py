@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from action_indrnn.layers import IndRNN
 from action_indrnn.task_config import Adding, AddingNet
-from action_indrnn.task_fit import Score, Trainer, generator
+from action_indrnn.task_fit import Score, Trainer
 
 TESTED = 1000  # sequences of the test at the end
 BASELINE = 1 / 6  # mean squared error of the answer 1: twice the variance of U(0, 1)
@@ -87,11 +87,12 @@ class AddingTask:
         self.settings, self.device = settings, device
         self.length = data.length if data.grow_from is None else min(data.grow_from, data.length)
         self.held_out = sequences(data.length, data.test, torch.Generator().manual_seed(self.seed + 1))
+        self._fresh = torch.Generator().manual_seed(self.seed)
         self._errors: list[float] = []  # since the last validation
 
     def loss(self, step: int) -> Tensor:
         """Returns the mean squared error on fresh sequences."""
-        x, target = sequences(self.length, self.settings.train.batch, generator(self.seed, step))
+        x, target = sequences(self.length, self.settings.train.batch, self._fresh)
         error = F.mse_loss(self.model(x.to(self.device)), target.to(self.device))
         self._errors.append(error.item())
         return error
@@ -113,12 +114,13 @@ class AddingTask:
         return Score(error, error)
 
     def position(self) -> dict[str, Any]:
-        """Returns the length and the errors that decide when it grows."""
-        return {"length": self.length, "errors": list(self._errors)}
+        """Returns the length, the errors that decide when it grows, and where the random numbers stand."""
+        return {"length": self.length, "errors": list(self._errors), "random": self._fresh.get_state()}
 
     def restore(self, position: dict[str, Any]) -> None:
         """Goes to a position."""
         self.length, self._errors = position["length"], list(position["errors"])
+        self._fresh.set_state(position["random"])
 
     def _error(self, x: Tensor, target: Tensor) -> float:
         batch = self.settings.train.batch

@@ -1,7 +1,7 @@
 """The training loop that the tasks share, and the checkpoint that it goes on from.
 
-Every random number of a run follows from its seed and the number of the step, never from what ran before, so
-a run that was interrupted anywhere goes on bit for bit as if it had not been.
+A run that was interrupted anywhere goes on bit for bit as if it had not been: dropout's random numbers follow
+from the seed and the number of the step, and where those of the data stand is kept.
 """
 
 import copy
@@ -20,17 +20,12 @@ from action_indrnn.checkpoint import load_checkpoint, save_checkpoint
 from action_indrnn.interrupt import asked_to_stop
 from action_indrnn.layers import clamp_recurrent_, parameter_groups
 from action_indrnn.schedule import Schedule
-from action_indrnn.seeds import number, seed_torch
+from action_indrnn.seeds import seed_torch
 from action_indrnn.task_config import Fit
 from action_indrnn.task_curve import Point
 
-_DROPOUT, _DATA = 1, 2  # what a random number is for
+_DROPOUT = 1  # what a random number is for
 SAVE_SECONDS = 5.0  # at least between two checkpoints
-
-
-def generator(seed: int, place: int) -> torch.Generator:
-    """Returns random numbers of their own for a run's data at a place: a step, or an epoch."""
-    return torch.Generator().manual_seed(number(seed, _DATA, place))
 
 
 def fingerprint(*tensors: Tensor) -> str:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from action_indrnn.models import build
 from action_indrnn.task_config import Mnist
-from action_indrnn.task_fit import Score, Trainer, fingerprint, generator
+from action_indrnn.task_fit import Score, Trainer, fingerprint
 
 SIDE, CLASSES = 28, 10
 EVALUATION_BATCH = 250
@@ -136,19 +136,24 @@ class MnistTask:
         torch.manual_seed(self.seed)
         self.model = build(settings.model, features=1, classes=CLASSES).to(device)
         self.device, self.order = device, pixel_order(settings)
-        shuffled = torch.randperm(len(self.labels), generator=torch.Generator().manual_seed(self.seed))
+        self._random = torch.Generator().manual_seed(self.seed)
+        shuffled = torch.randperm(len(self.labels), generator=self._random)
         self.held_out, self.trained = shuffled[:held_out], shuffled[held_out:]
-        self._mixed = (-1, self.trained)  # an epoch, and the training digits in its order
+        self._epoch, self._before, self._mixed = -1, self._random.get_state(), self.trained
 
     def loss(self, step: int) -> Tensor:
         """Returns the cross-entropy of a batch; every epoch has an order of its own."""
         epoch, number = divmod(step, len(self.trained) // self.batch)
-        if self._mixed[0] != epoch:
-            order = torch.randperm(len(self.trained), generator=generator(self.seed, epoch))
-            self._mixed = epoch, self.trained[order]
-        batch = self._mixed[1][number * self.batch : (number + 1) * self.batch]
+        if self._epoch != epoch:
+            self._mix(epoch)
+        batch = self._mixed[number * self.batch : (number + 1) * self.batch]
         logits, _ = self.model(sequences(self.pixels[batch], self.order).to(self.device))
         return F.cross_entropy(logits, self.labels[batch].to(self.device))
+
+    def _mix(self, epoch: int) -> None:
+        """Draws the order of the training digits in an epoch."""
+        self._epoch, self._before = epoch, self._random.get_state()
+        self._mixed = self.trained[torch.randperm(len(self.trained), generator=self._random)]
 
     def validate(self) -> Score:
         """Measures on the training digits held out."""
@@ -159,11 +164,14 @@ class MnistTask:
         return self._score(*self.tested)
 
     def position(self) -> dict[str, Any]:
-        """Returns nothing: the batches follow from the seed and the step."""
-        return {}
+        """Returns the epoch and where the random numbers stood before it."""
+        return {"epoch": self._epoch, "random": self._before}
 
     def restore(self, position: dict[str, Any]) -> None:
-        """Does nothing."""
+        """Goes to a position."""
+        self._random.set_state(position["random"])
+        if position["epoch"] >= 0:
+            self._mix(position["epoch"])
 
     def _score(self, pixels: Tensor, labels: Tensor) -> Score:
         parts = torch.split(pixels, EVALUATION_BATCH)

@@ -129,10 +129,12 @@ class Run:
         self.split: Split = dataset.split(
             prepared, protocol, validation=train.validation, share=train.validation_share, seed=train.seed
         )
-        self.clips = Clips.of_set(prepared).near(torch.device(device), where)
+        joints = layout.from_table(prepared.meta["layout"], str(prepared.path / "meta.toml"))
+        clips = Clips.of_set(prepared)
+        clips = clips.aligned(joints) if settings.data.align else clips
+        self.clips = clips.near(torch.device(device), where)
         self.labels = prepared.column("label")
         self.device = torch.device(device)
-        joints = layout.from_table(prepared.meta["layout"], str(prepared.path / "meta.toml"))
         self.batches = Batches(settings, self.clips, self.labels, self.split.train, self.device, joints.pairs)
         seed_torch(train.seed, WEIGHTS)
         self.model: Classifier = build(settings, self.clips.features, len(prepared.classes), joints).to(

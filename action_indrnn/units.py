@@ -22,7 +22,6 @@ from action_indrnn.layers import IndRNN, Linear
 from action_indrnn.models import Bidirectional
 
 Floats = NDArray[np.float32]
-MOST_CLIPS = 3000  # that units are judged by
 DECISIVE = 5  # units without which a class is looked at again
 _BATCH = 128
 
@@ -130,15 +129,12 @@ def _sources(model: Classifier, width: int) -> Integers:
 def read(model: Classifier, clips: Clips, numbers: Integers, labels: Integers, frames: int) -> Reading:
     """What the classifier reads of some clips, of the middle frame of each segment; labels are those of all.
 
-    Of more than MOST_CLIPS clips evenly many are left out.
-
     Raises:
         ValueError: the network has no recurrent weights.
     """
     layers = last_layers(model)
     if not layers:
         raise ValueError("expected a network with recurrent weights, found a gated one")
-    chosen = numbers[np.linspace(0, len(numbers) - 1, min(MOST_CLIPS, len(numbers))).round().astype(int)]
     classifier = model.classifier
     assert isinstance(classifier, Linear)
     values: list[Tensor] = []
@@ -150,16 +146,18 @@ def read(model: Classifier, clips: Clips, numbers: Integers, labels: Integers, f
     hooks = [layer.register_forward_hook(keep) for layer in layers]
     hooks.append(classifier.register_forward_pre_hook(lambda _, given: values.append(given[0].cpu())))
     try:
-        for start in range(0, len(chosen), _BATCH):
-            some = chosen[start : start + _BATCH]
-            model(clips.batch(torch.from_numpy(some), _middle(clips, some, frames)).to(layers[0].u.device))
+        for start in range(0, len(numbers), _BATCH):
+            some = numbers[start : start + _BATCH]
+            model(
+                clips.batch(torch.from_numpy(some), middle_frames(clips, some, frames)).to(layers[0].u.device)
+            )
     finally:
         for hook in hooks:
             hook.remove()
     weight = classifier.weight.detach().cpu().numpy()
     return Reading(
-        chosen,
-        labels[chosen],
+        numbers,
+        labels[numbers],
         torch.cat(values).numpy(),
         torch.cat([torch.cat(parts) for parts in states], dim=1).numpy(),
         weight - weight.mean(axis=0),
@@ -179,7 +177,7 @@ def responses(model: Classifier, clips: Clips, numbers: Integers, unit: int, fra
     states: list[Tensor] = []
     handle = layer.register_forward_hook(lambda module, given, out: states.append(out[0][:, :, place].cpu()))
     try:
-        x = clips.batch(torch.from_numpy(numbers), _middle(clips, numbers, frames))
+        x = clips.batch(torch.from_numpy(numbers), middle_frames(clips, numbers, frames))
         model(x.to(layer.u.device))
     finally:
         handle.remove()
@@ -190,7 +188,7 @@ def responses(model: Classifier, clips: Clips, numbers: Integers, unit: int, fra
     intake = walked - u * np.concatenate([np.zeros_like(walked[:1]), walked[:-1]])
     taken = intake * weights[:, None]
     taken = taken[::-1] if layer.reverse else taken
-    shown = _middle(clips, numbers, frames).numpy()
+    shown = middle_frames(clips, numbers, frames).numpy()
     return [
         Response(int(number), shown[row], state[:, row], taken[:, row].astype(np.float32))
         for row, number in enumerate(numbers)
@@ -203,8 +201,8 @@ def _left(u: float, steps: int, *, last: bool) -> NDArray[np.float64]:
     return powers if last else np.cumsum(powers[::-1])[::-1] / steps
 
 
-def _middle(clips: Clips, numbers: Integers, frames: int) -> Tensor:
-    """(B, S) the frames in the middle of each segment."""
+def middle_frames(clips: Clips, numbers: Integers, frames: int) -> Tensor:
+    """(B, S) the frames in the middle of each segment, for clips by number."""
     length = clips.length[torch.from_numpy(numbers)]
     uniform = torch.full((len(numbers), frames + 1), 0.5, dtype=torch.float64)
     return sample_frames(length, frames, uniform)

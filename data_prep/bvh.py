@@ -13,6 +13,7 @@ from action_indrnn.data_prep.clip import ClipError
 from action_indrnn.data_prep.points import Doubles
 
 _MOST_JOINTS = 1000
+_LONGEST_HIERARCHY = 1_000_000
 _MOST_NUMBERS = 20_000_000
 _AXES = {"X": 0, "Y": 1, "Z": 2}
 
@@ -29,6 +30,8 @@ class _Words:
     """The words of the hierarchy with their lines."""
 
     def __init__(self, lines: list[str], source: str) -> None:
+        if sum(map(len, lines)) > _LONGEST_HIERARCHY:
+            raise ClipError(f"{source}:1: expected at most {_LONGEST_HIERARCHY} letters before MOTION")
         self.words = [(word, number) for number, line in enumerate(lines, 1) for word in line.split()]
         self.source = source
         self.at = 0
@@ -134,20 +137,24 @@ def _open(
 
 def _motion(lines: list[str], at: int, channels: int, source: str) -> Doubles:
     """(T, channels) the numbers below MOTION."""
-    rows = [(number, line.split()) for number, line in enumerate(lines[at:], at + 1) if line.strip()]
-    if len(rows) < 2 or rows[0][1][0] != "Frames:" or rows[1][1][:2] != ["Frame", "Time:"]:
+    rows = ((number, line) for number, line in enumerate(lines[at:], at + 1) if line.strip())
+    (counted, first), (_, second) = next(rows, (at + 1, "")), next(rows, (at + 1, ""))
+    told = first.split()
+    if told[:1] != ["Frames:"] or second.split()[:2] != ["Frame", "Time:"]:
         raise ClipError(f"{source}:{at + 1}: expected the lines 'Frames:' and 'Frame Time:'")
-    frames = rows[2:]
-    if rows[0][1][1:] != [str(len(frames))] or not frames:
-        raise ClipError(f"{source}:{rows[0][0]}: expected Frames: {len(frames)}, as many as lines follow")
-    if len(frames) * channels > _MOST_NUMBERS:
-        raise ClipError(f"{source}:{rows[0][0]}: expected at most {_MOST_NUMBERS} numbers, found more")
-    motion = np.empty((len(frames), channels))
-    for place, (number, words) in enumerate(frames):
+    frames: list[Doubles] = []
+    for number, line in rows:
+        words = line.split(None, channels)
         if len(words) != channels:
-            raise ClipError(f"{source}:{number}: expected {channels} numbers, found {len(words)}")
-        motion[place] = [_number(word, f"{source}:{number}: number {at}") for at, word in enumerate(words, 1)]
-    return motion
+            found = len(line.split())
+            raise ClipError(f"{source}:{number}: expected {channels} numbers, found {found}")
+        places = enumerate(words, 1)
+        frames.append(np.array([_number(word, f"{source}:{number}: number {at}") for at, word in places]))
+        if len(frames) * channels > _MOST_NUMBERS:
+            raise ClipError(f"{source}:{number}: expected at most {_MOST_NUMBERS} numbers, found more")
+    if told[1:] != [str(len(frames))] or not frames:
+        raise ClipError(f"{source}:{counted}: expected Frames: {len(frames)}, as many as lines follow")
+    return np.stack(frames)
 
 
 def _positions(joints: list[_Joint], motion: Doubles) -> Doubles:

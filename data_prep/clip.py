@@ -58,3 +58,8 @@ def from_joints(name: str, joints: NDArray[np.floating], source: str) -> Clip:
 
 class ClipError(ValueError):
     """A recording that cannot become a clip; the message names the file and, where there is one, the line."""
+
+
+def printable(text: str) -> str:
+    """A name as one line of letters: what a screen would obey, not show, is written as an escape."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

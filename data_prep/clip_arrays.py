@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from action_indrnn.data_prep.clip import ClipError
 from action_indrnn.data_prep.layout import NO_DEPTH
 from action_indrnn.data_prep.points import Doubles
+from action_indrnn.data_prep.skeleton_file import SIZE_LIMIT
 from action_indrnn.data_prep.sources import UNPACKABLE
 
 MOST_BODIES = 10  # a sensor tracks 6
 _DAMAGE = (*UNPACKABLE, struct.error, ValueError)  # the last two from a damaged directory of the archive
+_LARGEST_CLIP = 4 * SIZE_LIMIT  # bytes of all arrays
 _PACKED = 200  # times its packed size: beyond that it is a bomb, not joints
 
 
@@ -52,17 +54,25 @@ def parse(content: bytes, source: str) -> NDArray[Any]:
     return np.frombuffer(rest, dtype).reshape(shape, order="F" if fortran else "C")
 
 
-def members(path_or_file: Path | io.BytesIO, source: str) -> dict[str, NDArray[Any]]:
+def members(path_or_file: Path | io.BytesIO, source: str, most: int) -> dict[str, NDArray[Any]]:
     """The arrays of an `.npz` file by name.
 
+    Args:
+        path_or_file: the file.
+        source: what to call it in an error.
+        most: bytes that all arrays together may take.
+
     Raises:
-        ClipError: damaged, packed beyond reason, or see `parse`.
+        ClipError: damaged, too large or packed beyond reason, or see `parse`.
     """
     contents: dict[str, bytes] = {}
     packed = ""
     try:
         with zipfile.ZipFile(path_or_file) as archive:
-            for info in archive.infolist():
+            size = sum(info.file_size for info in archive.infolist())
+            if size > most:
+                packed = f"{source}: expected at most {most} bytes unpacked, found {size}"
+            for info in archive.infolist() if not packed else ():
                 name = info.filename.removesuffix(".npy")
                 if info.file_size > _PACKED * max(info.compress_size, 1):
                     packed = f"{source}: {name}: expected at most {_PACKED} times the packed size, found more"
@@ -90,7 +100,7 @@ def npz(content: bytes, source: str) -> tuple[Doubles, tuple[str, ...]]:
     Raises:
         ClipError: damaged, or not joints of a clip.
     """
-    arrays = members(io.BytesIO(content), source)
+    arrays = members(io.BytesIO(content), source, _LARGEST_CLIP)
     if "joints" not in arrays:
         raise ClipError(f"{source}: expected an array 'joints', found {', '.join(sorted(arrays)) or 'none'}")
     named = arrays.get("names")

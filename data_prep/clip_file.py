@@ -19,6 +19,7 @@ _TEXTS = {
     ".bvh": bvh.read,
 }
 SUFFIXES = (".skeleton", ".npy", ".npz", *_TEXTS)
+_MOST_PIECES = 3_000_000  # of a text; each takes some hundred bytes of memory
 LIST = "clips.csv"  # of a folder of clips, and no clip
 WANTED = re.compile(
     rf"(?!(?:.*/)?{re.escape(LIST)}$).*(?:{'|'.join(map(re.escape, SUFFIXES))})", re.IGNORECASE | re.DOTALL
@@ -75,8 +76,15 @@ def _points(source: Source, name: str, suffix: str) -> Points:
         return Points(name, where, *clip_arrays.npz(source.read(), where))
     if suffix not in _TEXTS:
         raise ClipError(f"{source}: expected a file {', '.join(SUFFIXES)}, found '{suffix}'")
+    content = source.read()
+    for pieces, what in (
+        (content.count(b"\n"), "lines"),
+        (content.count(b"[") + content.count(b"{"), "lists"),
+    ):
+        if pieces > _MOST_PIECES:
+            raise ClipError(f"{source}: expected at most {_MOST_PIECES} {what} in a clip, found {pieces}")
     try:
-        text = source.read().decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ClipError(f"{source}: expected text in UTF-8, found byte {error.start} is none") from error
     return Points(name, where, *_TEXTS[suffix](text, where), spare=suffix == ".bvh")

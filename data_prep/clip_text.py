@@ -13,6 +13,7 @@ leaves out are frames in which nobody was seen; `null`, `nan` or an empty field 
 import csv
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -22,7 +23,8 @@ from action_indrnn.data_prep.clip import ClipError
 from action_indrnn.data_prep.layout import NO_DEPTH
 from action_indrnn.data_prep.points import Doubles
 
-_MOST_CELLS = 5_000_000  # joints of all bodies and frames: 120 MB
+_MOST_CELLS = 2_000_000  # joints of all bodies and frames: 22 minutes of two bodies of 25 at 30 Hz
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _COLUMNS = ("frame", "joint", "x", "y", "z")
 Point = tuple[float, float, float]
 _UNSEEN: Point = (math.nan, math.nan, math.nan)
@@ -35,7 +37,7 @@ def read_csv(text: str, source: str) -> tuple[Doubles, tuple[str, ...]]:
     Raises:
         ClipError: damaged; names line and column.
     """
-    rows = csv.reader(text.splitlines(keepends=True), strict=True)
+    rows = csv.reader((line[0] for line in _LINE.finditer(text)), strict=True)
     head: list[str] = []
     cells: _Cells = {}
     joints: dict[str, int] = {}
@@ -58,8 +60,9 @@ def read_csv(text: str, source: str) -> tuple[Doubles, tuple[str, ...]]:
             cell = (frame, fields.get("body", "0"), place)
             if cell in cells:
                 again = fields["joint"]
-                again = fields["joint"]
                 raise ClipError(f"{where}: joint: expected each once in a frame, found '{again}' again")
+            if len(cells) == _MOST_CELLS:
+                raise ClipError(f"{where}: expected at most {_MOST_CELLS} joints in a clip, found more")
             x, y, z = (_number(fields[axis], f"{where}: {axis}") for axis in "xyz")
             cells[cell] = (x, y, z)
     except csv.Error as error:
@@ -100,7 +103,7 @@ def read_json_lines(text: str, source: str) -> tuple[Doubles, tuple[str, ...]]:
     """
     lines = (
         (f"{source}:{number}", _parsed(line, source, number))
-        for number, line in enumerate(text.split("\n"), 1)
+        for number, line in enumerate((found[0] for found in _LINE.finditer(text)), 1)
         if line.strip()
     )
     first = next(lines, None)

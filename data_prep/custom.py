@@ -11,6 +11,7 @@ Labels are class names, or numbers; classes stand in the order of the alphabet, 
 
 import csv
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -25,10 +26,12 @@ from action_indrnn.data_prep.clip import Clip, ClipError
 from action_indrnn.data_prep.data_set import DataSet, Left, Sample
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.points import Points
+from action_indrnn.data_prep.skeleton_file import SIZE_LIMIT
 from action_indrnn.data_prep.sources import Source
 
 _COLUMN = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _TAKEN = ("name", "start", "length", "bodies", "clip")  # what the index and protocols call something else
+_AVAILABLE = re.compile(r"MemAvailable: *(\d+) kB")
 _WHOLE = re.compile(r"-?\d{1,9}", re.ASCII)
 
 
@@ -123,6 +126,8 @@ def _folder(path: Path, recorded: Layout, wanted: Layout) -> tuple[tuple[str, ..
     """The classes and the clips of a folder."""
     listed = path / clip_file.LIST
     lines: list[list[str]] = []
+    if listed.stat().st_size > SIZE_LIMIT:
+        raise ValueError(f"{listed}: expected at most {SIZE_LIMIT} bytes, found {listed.stat().st_size}")
     try:
         with listed.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
@@ -158,7 +163,7 @@ def _folder(path: Path, recorded: Layout, wanted: Layout) -> tuple[tuple[str, ..
 
 def _npz(path: Path, recorded: Layout, wanted: Layout) -> tuple[tuple[str, ...], list[_Row]]:
     """The classes and the clips of an `.npz`."""
-    arrays = clip_arrays.members(path, str(path))
+    arrays = clip_arrays.members(path, str(path), _free_memory() // 2)  # as text and as joints
     lacking = [key for key in ("joints", "label") if key not in arrays]
     if lacking:
         raise ValueError(f"{path}: expected arrays joints and label, found no {lacking[0]}")
@@ -187,6 +192,13 @@ def _npz(path: Path, recorded: Layout, wanted: Layout) -> tuple[tuple[str, ...],
         return _Row(name, str(path), own, read)
 
     return classes, [row(*triple) for triple in zip(names, clips, columns, strict=True)]
+
+
+def _free_memory() -> int:
+    """Bytes that this machine can still give; as much as one could wish for where it does not tell."""
+    told = Path("/proc/meminfo")
+    found = _AVAILABLE.search(told.read_text(encoding="ascii")) if told.is_file() else None
+    return int(found[1]) * 1024 if found else sys.maxsize
 
 
 def _clips(

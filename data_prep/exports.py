@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,22 +148,29 @@ def _write_pyskl(prepared: PreparedSet, out: Path, protocol: str) -> int:
     integers = prepared.index.select_dtypes("integer").columns
     columns = [column for column in integers if column not in INDEX]
     rows = prepared.index[columns].to_dict("records")
-    labels = prepared.column("label").tolist()
+    labels, lengths = prepared.column("label").tolist(), prepared.column("length").tolist()
     annotations = []
     for number, (row, label) in enumerate(zip(rows, labels, strict=True)):
-        clip = prepared.clip(number)
-        annotation = {"frame_dir": clip.name, "label": label, "total_frames": clip.joints.shape[1]}
+        annotation = {"frame_dir": names[number], "label": label, "total_frames": lengths[number]}
         columns_of: dict[str, Any] = {str(column): value for column, value in row.items()}
-        annotations.append({**columns_of, **annotation, "keypoint": clip.joints})
+        annotations.append({**columns_of, **annotation, "keypoint": _Keypoint(prepared, number)})
     content = {"split": split, "annotations": annotations, "layout": prepared.meta["layout"]["name"]}
     with out.open("wb") as file:
         pickler = pickle.Pickler(file, _PICKLE)
-        table: dict[type, Any] = {np.ndarray: _plain}
+        table: dict[type, Any] = {_Keypoint: _Keypoint.plain}
         pickler.dispatch_table = table
+        pickler.fast = True  # without a memo, which would hold every array until the end
         pickler.dump({**content, "classes": prepared.classes})
     return len(annotations)
 
 
-def _plain(array: NDArray[np.float32]) -> tuple[type, tuple[Sequence[int], str, bytearray]]:
-    """How to make the array again, in words that every NumPy knows: NumPy 2's own are unknown to 1.25."""
-    return np.ndarray, (array.shape, array.dtype.str, bytearray(array.tobytes()))
+class _Keypoint(NamedTuple):
+    """The joints of a clip, read when they are written."""
+
+    prepared: PreparedSet
+    number: int
+
+    def plain(self) -> tuple[type, tuple[Sequence[int], str, bytearray]]:
+        """How to make the array, in words that every NumPy knows: NumPy 2's own are unknown to 1.25."""
+        joints = self.prepared.clip(self.number).joints
+        return np.ndarray, (joints.shape, joints.dtype.str, bytearray(joints.tobytes()))

@@ -26,7 +26,8 @@ FLAT = {  # joint sets of pose estimators that give no depth
     "halpe26": "Halpe's 26 key points",
 }
 NO_DEPTH = "2D key points have no depth, and none is made up here: lift them to 3D first"
-_KEYS = {"name", "joints", "bones", "pairs", "across", "centre", "unit", "up", "mirrored", "to"}
+_LARGEST = 1_000_000  # bytes of a layout file
+_KEYS = {"name", "joints", "bones", "pairs", "across", "centre", "unit", "up", "mirrored", "to", "origin"}
 SLACK = 1e-6  # of shares that were rounded when they were written
 Weights = tuple[tuple[int, float], ...]  # (joint, share of it)
 
@@ -44,6 +45,7 @@ class Layout:
         centre: the joint that clips are centred on.
         unit, up: of clip files in this layout; prepared sets are in metres with y up.
         mirrored: whether clip files hold mirror images, as left-handed axes do.
+        origin: joints whose middle is the origin in every frame of a clip file; none where that is not so.
         maps: for other layouts, by name: what each of their joints is made of here.
     """
 
@@ -56,6 +58,7 @@ class Layout:
     unit: str = "m"
     up: str = "y"
     mirrored: bool = False
+    origin: tuple[int, ...] = ()
     maps: Mapping[str, Mapping[str, Weights]] = field(default_factory=dict, hash=False)
 
     def parents(self) -> list[tuple[int, int]]:
@@ -79,6 +82,7 @@ class Layout:
             }
             for target, rows in self.maps.items()
         }
+        origin = [self.joints[joint] for joint in self.origin]
         return {
             "name": self.name,
             "unit": self.unit,
@@ -89,7 +93,7 @@ class Layout:
             "bones": named(self.bones),
             "pairs": named(self.pairs),
             "across": named(self.across),
-        } | ({"to": maps} if maps else {})
+        } | {key: value for key, value in (("to", maps), ("origin", origin)) if value}
 
 
 def from_table(table: Mapping[str, Any], source: str) -> Layout:
@@ -142,6 +146,9 @@ def from_table(table: Mapping[str, Any], source: str) -> Layout:
     for key, choices in (("unit", UNITS), ("up", UPS), ("mirrored", (True, False))):
         if key in table and table[key] not in list(choices):
             raise ValueError(f"{source}: {key}: expected one of {list(choices)}, found {table[key]!r}")
+    origin = table.get("origin", [])
+    if not _are_words(origin):
+        raise ValueError(f"{source}: origin: expected a list of joints, found {origin!r}")
     layout = Layout(
         name=name,
         joints=tuple(joints),
@@ -152,6 +159,7 @@ def from_table(table: Mapping[str, Any], source: str) -> Layout:
         unit=table.get("unit", "m"),
         up=table.get("up", "y"),
         mirrored=table.get("mirrored", False),
+        origin=tuple(number(joint, "origin") for joint in origin),
         maps={
             target: {joint: weights(joint, given) for joint, given in rows.items()}
             for target, rows in table.get("to", {}).items()
@@ -243,6 +251,8 @@ def read(path: Path) -> tuple[Layout, str]:
         ValueError: damaged.
         OSError: cannot be read.
     """
+    if path.stat().st_size > _LARGEST:
+        raise ValueError(f"{path}: expected at most {_LARGEST} bytes, found {path.stat().st_size}")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # of tomllib and of decoding

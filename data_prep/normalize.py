@@ -1,4 +1,4 @@
-"""Normalises clips: origin and, on request, the viewing direction."""
+"""Normalises clips: origin and, on request, the viewing direction and the size of the body."""
 
 from typing import Literal
 
@@ -9,6 +9,7 @@ from action_indrnn.data_prep.layout import Layout
 
 View = Literal["camera", "first-frame", "whole-clip", "raw"]
 VIEWS: tuple[View, ...] = ("camera", "first-frame", "whole-clip", "raw")
+MEAN_BONE = 0.2  # metres; about that of a Kinect's 19 to 24 bones of a grown-up
 
 
 def normalize(clip: Clip, layout: Layout, view: View = "camera") -> Clip:
@@ -28,9 +29,8 @@ def normalize(clip: Clip, layout: Layout, view: View = "camera") -> Clip:
     if view == "raw":
         return clip
     poses = clip.joints[0, clip.present[0]]
-    whole = view == "whole-clip"
-    origin, turn = placement(poses[0], layout, "camera" if whole else view)
-    if whole:
+    origin, turn = placement(poses[0], layout, "camera" if view == "whole-clip" else view)
+    if view == "whole-clip":
         turn = _turn(poses, layout)
     joints = clip.joints - origin
     if turn is not None:
@@ -39,16 +39,33 @@ def normalize(clip: Clip, layout: Layout, view: View = "camera") -> Clip:
     return Clip(clip.name, joints, clip.present)
 
 
-def placement(pose: Floats, layout: Layout, view: View) -> tuple[Floats, Floats | None]:
+def placement(pose: Floats, layout: Layout, view: View, align: bool = False) -> tuple[Floats, Floats | None]:
     """The origin (3,) and the turn (3, 3), if any, that the main actor's first pose (V, 3) gives a clip.
+
+    Args:
+        pose: joints.
+        layout: of them.
+        view: see `normalize`.
+        align: whether the turn is `alignment`'s, whatever the view.
 
     Raises:
         ValueError: the view is not decided by the first pose.
     """
     check_causal(view)
-    if view == "raw":
-        return np.zeros(3, np.float32), None
-    return pose[layout.centre].copy(), _turn(pose[None], layout) if view == "first-frame" else None
+    origin = np.zeros(3, np.float32) if view == "raw" else pose[layout.centre].copy()
+    if align:
+        return origin, alignment(pose, layout)
+    return origin, _turn(pose[None], layout) if view == "first-frame" else None
+
+
+def alignment(pose: Floats, layout: Layout) -> Floats:
+    """(3, 3) turn of a pose (V, 3) to the camera, as in "first-frame", and scale to bones of `MEAN_BONE`."""
+    turn = _turn(pose[None], layout)
+    if not layout.bones:
+        return turn
+    child, parent = np.array(layout.bones).T
+    length = np.linalg.norm(pose[child] - pose[parent], axis=1).mean()
+    return turn * np.float32(MEAN_BONE / length) if length > 0 else turn
 
 
 def check_causal(view: View) -> None:
@@ -66,6 +83,8 @@ def check_causal(view: View) -> None:
 
 def _turn(poses: Floats, layout: Layout) -> Floats:
     """(3, 3) rotation about y that lays the mean left-to-right line of poses (T, V, 3) along x."""
+    if not layout.across:
+        return np.eye(3, dtype=np.float32)
     left, right = np.array(layout.across).T
     across = (poses[:, right] - poses[:, left]).mean(axis=(0, 1))
     length = np.hypot(across[0], across[2])

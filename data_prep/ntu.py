@@ -12,7 +12,7 @@ from importlib import resources
 from itertools import product
 from typing import NamedTuple
 
-from action_indrnn.data_prep.clip import ClipError
+from action_indrnn.data_prep.clip import ClipError, printable
 from action_indrnn.data_prep.protocols import TRAIN, Protocol
 
 _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})", re.ASCII)
@@ -102,7 +102,8 @@ def parse_name(name: str) -> ClipName:
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise ClipError(f"{name}: expected a clip name like S001C001P001R001A001, found '{name}'")
+        shown = printable(name)
+        raise ClipError(f"{shown}: expected a clip name like S001C001P001R001A001, found '{shown}'")
     return ClipName(*map(int, match.groups()))
 
 

@@ -12,6 +12,7 @@ from action_indrnn.data_prep.clip import COORDINATE_LIMIT, Bools, Clip, ClipErro
 from action_indrnn.data_prep.layout import UNITS, UPS, Layout
 
 Doubles = NDArray[np.float64]
+_AT_ORIGIN = 0.05  # metres
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def to_clip(points: Points, recorded: Layout, wanted: Layout) -> tuple[Clip, lis
         wanted: the layout of the clip, `recorded` or one of its maps.
 
     Raises:
-        ClipError: other joints than the layout's, joints without depth, nobody in any frame, not metres.
+        ClipError: other joints than the layout's, joints without depth, coordinates of a picture, nobody in
+            any frame, not metres.
     """
     joints = points.joints[:, :, _order(points, recorded)]
     if np.isinf(joints).any():
@@ -66,6 +68,7 @@ def to_clip(points: Points, recorded: Layout, wanted: Layout) -> tuple[Clip, lis
             f"{points.source}: expected joints in 3D, found the same {'xyz'[flat[0]]} everywhere: "
             + layouts.NO_DEPTH
         )
+    _check_origin(joints, recorded, points.source)
     joints, dropped = _actors(_filled(joints, seen, recorded), seen)
     joints = _house_axes(joints, recorded)
     if wanted != recorded:
@@ -112,6 +115,30 @@ def _order(points: Points, recorded: Layout) -> Sequence[int] | slice:
             f"({', '.join(recorded.joints)}), found {count} without names{like}"
         )
     return slice(None)
+
+
+def _check_origin(joints: Doubles, recorded: Layout, source: str) -> None:
+    """Check that joints about the body's middle are not coordinates of a picture.
+
+    A pose estimator's image landmarks are shares of the picture's width and height with a depth about the
+    hips; its world landmarks have the hips at the origin in all three.
+
+    Raises:
+        ClipError: they are.
+    """
+    if not recorded.origin:
+        return
+    middle = joints[:, :, list(recorded.origin)].mean(axis=2).reshape(-1, 3)  # NaN where one was not seen
+    middle = middle[np.isfinite(middle).all(axis=1)]
+    if not len(middle):
+        return
+    x, y, z = np.median(np.abs(middle), axis=0) * UNITS[recorded.unit]
+    if max(x, y) > _AT_ORIGIN > z:
+        named = " and ".join(recorded.joints[joint] for joint in recorded.origin)
+        raise ClipError(
+            f"{source}: expected the middle of {named} at the origin, found it at {x:.2f}, {y:.2f}, {z:.2f}: "
+            "these look like image landmarks, which have no metres and no depth; take the world landmarks"
+        )
 
 
 def _filled(joints: Doubles, seen: Bools, layout: Layout) -> Doubles:

@@ -23,7 +23,7 @@ from action_indrnn.data_prep import (
     sources,
 )
 from action_indrnn.data_prep.bodies import Dropped
-from action_indrnn.data_prep.clip import ClipError
+from action_indrnn.data_prep.clip import ClipError, printable
 from action_indrnn.data_prep.data_set import DataSet, Left, Sample
 from action_indrnn.data_prep.fingerprint import Plan
 from action_indrnn.data_prep.layout import Layout
@@ -199,7 +199,7 @@ def _plan(data_set: DataSet, raw: Sequence[Path]) -> Plan:
     for source in sources.find(raw):
         reason = _reason_to_skip(source, data_set, seen)
         if reason:
-            plan.left.append(Left(source.name, str(source), reason))
+            plan.left.append(Left(printable(source.name), str(source), reason))
         else:
             plan.wanted.append(source)
     return plan
@@ -216,7 +216,7 @@ def _recordings(
     bar = tqdm(outcomes, total=len(plan.wanted), initial=read, desc="preprocess", unit=" clips", disable=None)
     for source, outcome in zip(wanted, bar, strict=True):
         if isinstance(outcome, Skipped):
-            yield Left(source.name, str(source), outcome.reason), []
+            yield Left(printable(source.name), str(source), outcome.reason), []
             continue
         clip, dropped = outcome
         name = ntu.parse_name(source.name)

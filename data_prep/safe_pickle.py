@@ -3,7 +3,8 @@
 A pickle names functions to call. Here each of the few names that numpy's arrays need stands for a function of
 our own that checks what it is given; any other name is refused. The standard library's Python unpickler is
 used, not its C twin: every length in the file is checked against the bytes that are left before memory is
-taken for it.
+taken for it, and how many values there may be follows from the file's size. The content of an array stays in
+the file until it is asked for, so a data set of many gigabytes needs the memory of its names.
 """
 
 import math
@@ -11,7 +12,7 @@ import os
 import pickle
 import struct
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from action_indrnn.data_prep.clip import ClipError
 
 _NUMBERS = frozenset(("b1", "f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"))
 _LONGEST_LINE = 100_000  # bytes
+_LEFT_IN_FILE = 1_024  # bytes; from this size on
+_STEPS, _BYTES_A_STEP = 2_000_000, 100  # steps of a pickle: so many, and one more for so many bytes
+_DEEPEST = 100_000  # values that wait for what they belong to; writers let about a thousand wait
 _ERRORS = (
     *(pickle.UnpicklingError, EOFError, IndexError, KeyError, TypeError, AttributeError, ValueError),
     *(OverflowError, RecursionError, struct.error, AssertionError),
@@ -48,10 +52,45 @@ class _Type:
         return np.dtype(f"{self.order}{self.code}")
 
 
+class _Content(NamedTuple):
+    """Bytes left in the file."""
+
+    path: Path
+    start: int
+    length: int
+
+    def read(self) -> bytes:
+        """The bytes.
+
+        Raises:
+            ClipError: the file has become shorter.
+            OSError: cannot be read.
+        """
+        with self.path.open("rb") as file:
+            file.seek(self.start)
+            found = file.read(self.length)
+        if len(found) != self.length:
+            raise ClipError(f"{self.path}: expected {self.length} bytes at {self.start}, found {len(found)}")
+        return found
+
+
+class _Filled(NamedTuple):
+    """An array whose content may still be in the file."""
+
+    content: bytes | bytearray | _Content
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    fortran: bool
+
+    def array(self) -> np.ndarray[Any, Any]:
+        content = self.content.read() if isinstance(self.content, _Content) else self.content
+        return np.frombuffer(content, self.dtype).reshape(self.shape, order="F" if self.fortran else "C")
+
+
 class _Array:
     """An array whose content follows."""
 
-    value: np.ndarray[Any, Any] | None = None
+    value: _Filled | None = None
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, tuple) or len(state) != 5:
@@ -60,28 +99,27 @@ class _Array:
         self.value = _filled(content, kind, shape, "F" if fortran else "C")
 
 
-def _filled(content: Any, kind: Any, shape: Any, order: str) -> np.ndarray[Any, Any]:
+def _filled(content: Any, kind: Any, shape: Any, order: str) -> _Filled:
     """The array of some bytes."""
     if isinstance(kind, str):
         kind = _Type(kind)
     if (
         not isinstance(kind, _Type)
-        or not isinstance(content, bytes | bytearray)
+        or not isinstance(content, bytes | bytearray | _Content)
         or not isinstance(shape, tuple)
     ):
         raise pickle.UnpicklingError("expected an array of numbers")
-    whole = all(isinstance(size, int) and size >= 0 for size in shape) and len(shape) <= 8
-    if not whole or math.prod(shape) * kind.dtype.itemsize != len(content):
-        raise pickle.UnpicklingError(
-            f"expected the bytes of an array {str(shape)[:60]}, found {len(content)}"
-        )
-    return np.frombuffer(content, kind.dtype).reshape(shape, order="F" if order == "F" else "C")
+    size = content.length if isinstance(content, _Content) else len(content)
+    whole = all(isinstance(length, int) and length >= 0 for length in shape) and len(shape) <= 8
+    if not whole or math.prod(shape) * kind.dtype.itemsize != size:
+        raise pickle.UnpicklingError(f"expected the bytes of an array {str(shape)[:60]}, found {size}")
+    return _Filled(content, kind.dtype, shape, order == "F")
 
 
 class _ArrayType:
     """What stands for `numpy.ndarray`: an array from shape, type and bytes."""
 
-    def __call__(self, shape: Any, kind: Any, content: Any) -> np.ndarray[Any, Any]:
+    def __call__(self, shape: Any, kind: Any, content: Any) -> _Filled:
         return _filled(content, kind, shape, "C")
 
 
@@ -89,12 +127,12 @@ def _reconstruct(_type: Any, _shape: Any, _code: Any) -> _Array:
     return _Array()
 
 
-def _from_buffer(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray[Any, Any]:
+def _from_buffer(content: Any, kind: Any, shape: Any, order: Any) -> _Filled:
     return _filled(content, kind, shape, order)
 
 
 def _scalar(kind: Any, content: Any) -> int | float:
-    found: int | float = _filled(content, kind, (), "C").item()
+    found: int | float = _filled(content, kind, (), "C").array().item()
     return found
 
 
@@ -104,7 +142,9 @@ def _encode(text: Any, encoding: Any) -> bytes:
     return text.encode("latin-1")
 
 
-def _bytearray(content: Any) -> bytearray:
+def _bytearray(content: Any) -> bytearray | _Content:
+    if isinstance(content, _Content):
+        return content
     if not isinstance(content, bytes | bytearray):
         raise pickle.UnpicklingError("expected bytes")
     return bytearray(content)
@@ -131,25 +171,53 @@ for _home in ("numpy.core", "numpy._core"):
 class _File:
     """A file that refuses to be asked for more bytes than it has left."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], path: Path) -> None:
         self.file = file
+        self.path = path
         self.size = os.fstat(file.fileno()).st_size
 
-    def _check(self, count: int) -> None:
+    def check(self, count: int) -> None:
         left = self.size - self.file.tell()
         if not 0 <= count <= left:
             raise pickle.UnpicklingError(f"expected {count} bytes, found the last {left}")
 
     def read(self, count: int) -> bytes:
-        self._check(count)
+        if count > 1:  # the unpickler itself notices where a step is missing
+            self.check(count)
         return self.file.read(count)
 
+    def content(self, count: int) -> bytes | _Content:
+        """So many bytes, or where they stand."""
+        if count < _LEFT_IN_FILE:
+            return self.read(count)
+        self.check(count)
+        start = self.file.tell()
+        self.file.seek(count, os.SEEK_CUR)
+        return _Content(self.path, start, count)
+
     def readinto(self, buffer: Any) -> int:
-        self._check(len(buffer))
+        self.check(len(buffer))
         return self.file.readinto(buffer)  # type: ignore[attr-defined, no-any-return]
 
     def readline(self) -> bytes:
         return self.file.readline(_LONGEST_LINE)
+
+
+class _Steps(dict[int, Any]):
+    """What each step does; refuses to be asked for more steps than a file of this size may have."""
+
+    def __init__(self, unpickler: "_Unpickler", most: int) -> None:
+        super().__init__(unpickler.dispatch)
+        self.unpickler = unpickler
+        self.left = self.most = most
+
+    def __getitem__(self, code: int) -> Any:
+        self.left -= 1
+        waiting = len(self.unpickler.stack) + len(self.unpickler.metastack)  # type: ignore[attr-defined]
+        if self.left < 0 or waiting > _DEEPEST:
+            expected = f"at most {self.most} steps and {_DEEPEST} values that wait"
+            raise pickle.UnpicklingError(f"expected {expected}, found more")
+        return super().__getitem__(code)
 
 
 class _Unpickler(pickle._Unpickler):
@@ -168,9 +236,25 @@ class _Unpickler(pickle._Unpickler):
             )
         return _KNOWN[module, name]
 
-    def load_bytearray8(self) -> None:
+    def __init__(self, file: _File) -> None:
+        super().__init__(file)
+        self.source = file
+        self.dispatch = _Steps(self, _STEPS + file.size // _BYTES_A_STEP)  # type: ignore[misc]
+
+    def load_frame(self) -> None:
+        """A frame's values are read like others: it would hold arrays in memory."""
         (size,) = struct.unpack("<Q", self.read(8))  # type: ignore[attr-defined]
-        self.append(bytearray(self.read(size)))  # type: ignore[attr-defined]
+        self.source.check(size)
+
+    def load_bytes(self, size_code: str) -> None:
+        size_bytes = self.read(struct.calcsize(size_code))  # type: ignore[attr-defined]
+        self.append(self.source.content(*struct.unpack(size_code, size_bytes)))  # type: ignore[attr-defined]
+
+    def load_binbytes(self) -> None:
+        self.load_bytes("<I")
+
+    def load_binbytes8(self) -> None:
+        self.load_bytes("<Q")
 
     def load_build(self) -> None:
         state = self.stack.pop()  # type: ignore[attr-defined]
@@ -179,7 +263,9 @@ class _Unpickler(pickle._Unpickler):
             raise pickle.UnpicklingError("expected the state of an array")
         instance.__setstate__(state)
 
-    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
+    dispatch[pickle.FRAME[0]] = load_frame
+    dispatch[pickle.BINBYTES[0]] = load_binbytes
+    dispatch[pickle.BINBYTES8[0]] = dispatch[pickle.BYTEARRAY8[0]] = load_binbytes8
     dispatch[pickle.BUILD[0]] = load_build
 
 
@@ -192,11 +278,17 @@ def read(path: Path) -> Any:
     """
     with path.open("rb") as file:
         try:
-            return _Unpickler(_File(file)).load()
+            return _Unpickler(_File(file, path)).load()
         except _ERRORS as error:
             raise ClipError(f"{path}: not a pickle of plain values and arrays: {error}") from error
 
 
 def array(value: object) -> np.ndarray[Any, Any] | None:
-    """The array that a value from `read` is; None if it is none."""
-    return value.value if isinstance(value, _Array) else value if isinstance(value, np.ndarray) else None
+    """The array that a value from `read` is; None if it is none.
+
+    Raises:
+        ClipError: the file has become shorter since.
+        OSError: cannot be read.
+    """
+    filled = value.value if isinstance(value, _Array) else value
+    return filled.array() if isinstance(filled, _Filled) else None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from action_indrnn.data_prep.clip import ClipError
+from action_indrnn.data_prep.clip import ClipError, printable
 from action_indrnn.data_prep.skeleton_file import SIZE_LIMIT
 
 SUFFIX = ".skeleton"
@@ -24,6 +24,10 @@ NO_ARCHIVE = (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError)
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
 PACKED_OTHERWISE = (RuntimeError, NotImplementedError)
 UNPACKABLE = (*DAMAGED, *PACKED_OTHERWISE)
+_PACKED, _LEAST = (
+    200,
+    1_000,
+)  # times its packed size; recordings reach about 5. And bytes, never called a bomb
 RECORDING = re.compile(r".*\.skeleton", re.IGNORECASE | re.DOTALL)
 
 
@@ -48,7 +52,7 @@ class Source:
         return name[: -len(SUFFIX)] if name.lower().endswith(SUFFIX) else name
 
     def __str__(self) -> str:
-        return f"{self.path}/{self.member}" if self.member else str(self.path)
+        return printable(f"{self.path}/{self.member}" if self.member else str(self.path))
 
     def read(self) -> bytes:
         """The recording's bytes.
@@ -64,12 +68,18 @@ class Source:
             return self.path.read_bytes()
         archive = _open(self.path)
         try:
-            _check_size(self, archive.getinfo(self.member).file_size)
-            return archive.read(self.member)
+            info = archive.getinfo(self.member)
+            _check_size(self, info.file_size)
+            bomb = info.file_size > _PACKED * max(info.compress_size, _LEAST)
+            if not bomb:
+                return archive.read(self.member)
         except DAMAGED as error:
             raise ClipError(f"{self}: damaged inside the archive: {error}") from error
         except PACKED_OTHERWISE as error:
             raise ClipError(f"{self}: cannot be unpacked: {error}") from error
+        raise ClipError(
+            f"{self}: expected at most {_PACKED} times the packed size, found {info.file_size} bytes"
+        )
 
 
 def _check_size(source: Source, size: int) -> None:

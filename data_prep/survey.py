@@ -112,7 +112,7 @@ def survey(path: Path) -> Survey:
     files = _files(path, failed) if path.is_dir() else iter([path])
     for file in sorted(files):
         if not file.is_file():
-            found.problems.append(f"{file}: expected a file, found a broken link or a device")
+            found.problems.append(f"{file}: expected a file, found a folder, a broken link or a device")
             continue
         size = file.stat().st_size
         found.disk += size
@@ -126,8 +126,9 @@ def survey(path: Path) -> Survey:
 
 
 def _files(folder: Path, failed: list[OSError]) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder, onerror=failed.append):
-        yield from (Path(parent, name) for name in names)
+    for parent, folders, names in os.walk(folder, onerror=failed.append):
+        named = (name for name in folders if sources.RECORDING.fullmatch(name))  # like recordings
+        yield from (Path(parent, name) for name in (*names, *named))
 
 
 def _take_archive(found: Survey, path: Path) -> None:
@@ -144,7 +145,7 @@ def _take_archive(found: Survey, path: Path) -> None:
 def _take(found: Survey, source: Source, inner: str, size: int) -> None:
     """Sort one file, or member of an archive, in; `inner` is its path below what is surveyed."""
     parts = PurePosixPath(inner).parts
-    if any(part.startswith(".") or part == "__MACOSX" for part in parts):
+    if any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in parts):
         found.hidden.append(str(source))
     elif not sources.RECORDING.fullmatch(inner):
         found.unexpected.append(str(source))

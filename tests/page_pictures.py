@@ -31,7 +31,7 @@ def main(model: Path, folder: Path) -> None:
         browser(Path(scratch) / "profile") as tab,
     ):
         for name, (action, tens, width, height) in CLIPS.items():
-            tab.size(width, height, scale=2 if name == "phone" else 1, phone=name == "phone")
+            tab.size(width, height, scale=1.5 if name == "phone" else 1, phone=name == "phone")
             tab.open(f"http://127.0.0.1:{port}/")
             shown(tab, written(Path(scratch), action))
             tab.key("Home")

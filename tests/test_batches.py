@@ -70,6 +70,21 @@ def test_torch_s_random_numbers_follow_from_the_step(made_set: PreparedSet) -> N
     assert drawn[0] == drawn[2] != drawn[1]
 
 
+def test_another_seed_gives_other_orders_frames_variations_and_dropout(made_set: PreparedSet) -> None:
+    numbers = batches(made_set).of(0)[0]
+    orders, frames, sizes, drawn = [], [], [], []
+    for seed in (0, 1, 0):
+        some, turned = (batches(made_set, f"train.seed={seed}", *more) for more in ((), VARIED))
+        orders.append(some.of(0).tolist())
+        ((x, _),), ((y, _),) = some.parts(numbers, 3), turned.parts(numbers, 3)
+        frames.append(x.tolist())
+        sizes.append((y.norm(dim=(0, 2)) / x.norm(dim=(0, 2))).tolist())  # what each clip was scaled by
+        drawn.append(torch.rand(1).item())
+    assert sizes[0] != pytest.approx(sizes[1], abs=1e-3)
+    for what in (orders, frames, sizes, drawn):
+        assert what[0] == what[2] != what[1]
+
+
 def test_batches_that_cannot_be_shared_are_refused(made_set: PreparedSet) -> None:
     with pytest.raises(ValueError, match=r"train\.batch x data\.frames: .* at least 2, found 1"):
         batches(made_set, "train.batch=1", "data.frames=1")

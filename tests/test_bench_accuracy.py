@@ -51,6 +51,15 @@ def test_a_table_is_every_run_and_goes_on_where_it_was_left(made_set: PreparedSe
         bench_accuracy.measure(bench_accuracy.load(["gru"], [*SMALL, "model.layers=1"]), jobs, tmp_path, 2)
 
 
+def test_folders_of_long_rows_are_short_and_their_own() -> None:
+    long = "plain " + " ".join(f"model.units={number}" for number in range(60))
+    one, other = (bench_accuracy._folder(words) for words in (long, long + "0"))
+    assert one != other
+    assert len(one.encode()) < 255
+    assert one.startswith("plain model.units=0")
+    assert bench_accuracy._folder("plain subject/5=*") == "plain subject-5=*"
+
+
 def test_a_job_names_set_and_protocol(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected SET:PROTOCOL, such as sbu:fold=\*, found 'sbu'"):
         Job.of("sbu")

@@ -1,11 +1,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from action_indrnn.config import Data
 from action_indrnn.data_prep.archive import PreparedSet
 
+from .conftest import person
 from .test_cli import call, run_folder  # noqa: F401 # a fixture
 
 
@@ -44,6 +46,27 @@ def test_pictures(made_raw: Path, made_set: PreparedSet, tmp_path: Path, monkeyp
     }.items():
         assert call(monkeypatch, "inspect", *arguments) == 1
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".jsonl"])
+def test_clips_of_other_formats(tmp_path: Path, suffix: str, monkeypatch, capsys) -> None:
+    pytest.importorskip("matplotlib")
+    joints = np.stack([person(0.1 * frame) for frame in range(4)])
+    path, drawn = tmp_path / f"a{suffix}", tmp_path / "a.png"
+    if suffix == ".npy":
+        np.save(path, joints)
+    else:
+        path.write_text("\n".join(json.dumps({"joints": pose}) for pose in joints.tolist()))
+    assert call(monkeypatch, "inspect", path, "--layout", "ntu25", "--picture", drawn, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["kind"], report["frames"], report["layout"]["joints"]) == ("clip", 4, 25)
+    (actor,) = report["actors"]
+    assert actor["largest_step"] == pytest.approx(0.1, abs=1e-6)
+    assert drawn.stat().st_size > 5000
+    assert call(monkeypatch, "inspect", path) == 1
+    assert f"{path}: expected --layout with one of azure32, " in capsys.readouterr().err
+    assert call(monkeypatch, "inspect", path, "--layout", "kinect20") == 1
+    assert "expected the 20 joints of kinect20" in capsys.readouterr().err
 
 
 def test_a_set_that_is_not_whole_is_status_1(

@@ -1,3 +1,4 @@
+import io
 import json
 
 import numpy as np
@@ -40,9 +41,17 @@ def test_the_curve_sees_nothing_of_what_comes(network: Recognizer) -> None:
     assert not np.array_equal(one[20:], two[20:])
 
 
-def test_a_network_of_varying_passes_has_its_curve() -> None:
+def test_zeros_around_a_short_clip_come_with_its_first_and_its_last_frame() -> None:
+    times = clip_page._times(np.array([[-1, -1, 0, 1, 2, -1], [-1, 1, 2, -1, -1, -1]]), 3)
+    np.testing.assert_array_equal(times, [[0, 0, 0, 1, 2, 2], [0, 1, 2, 2, 2, 2]])
+
+
+@pytest.mark.parametrize(
+    "other", [{"frames": 8, "frames_deviation": 2.0}, {"sampling": "whole"}, {"align": True}]
+)
+def test_a_network_of_other_data_has_its_curve(other: dict[str, object]) -> None:
     network = recognizer()
-    data = network.card.config.data.model_copy(update={"frames": 8, "frames_deviation": 2.0})
+    data = network.card.config.data.model_copy(update=other)
     settings = network.card.config.model_copy(update={"data": data})
     network = Recognizer(network.model, network.card.model_copy(update={"config": settings}))
     joints = walk(40)[None]
@@ -60,6 +69,7 @@ def test_a_skeleton_file_comes_with_its_states_and_absences(network: Recognizer)
     assert body["joints"][4] is None
     assert body["states"][3:5] == ["1" * 25, "2" * 25]
     np.testing.assert_allclose(body["joints"][0], walk(12)[0].ravel(), atol=1e-4)
+    assert max(len(str(value)) for value in body["joints"][0]) <= len("-0.1234")
     (path,) = [clip_page.upload("a.skeleton", text)]
     np.testing.assert_array_equal(table["verdict"], network.classify(network.read(path)).probabilities)
     assert table["curve"][-1] == pytest.approx(table["verdict"], abs=1e-5)
@@ -67,9 +77,18 @@ def test_a_skeleton_file_comes_with_its_states_and_absences(network: Recognizer)
 
 def test_other_formats_come_without_states(network: Recognizer) -> None:
     rows = [json.dumps({"joints": one.tolist()}) for one in walk(9)]
-    table = clip_page.table(network, clip_page.upload("a.jsonl", "\n".join(rows).encode()))
-    assert table["bodies"][0]["states"] is None
-    assert table["frames"] == 9
+    plain, packed = io.BytesIO(), io.BytesIO()
+    np.save(plain, walk(9))
+    np.savez(packed, joints=walk(9))
+    for name, content in (
+        ("a.jsonl", "\n".join(rows).encode()),
+        ("a.npy", plain.getvalue()),
+        ("A.NPZ", packed.getvalue()),
+    ):
+        table = clip_page.table(network, clip_page.upload(name, content))
+        assert table["bodies"][0]["states"] is None
+        assert table["frames"] == 9
+        np.testing.assert_allclose(table["bodies"][0]["joints"][8], walk(9)[8].ravel(), atol=1e-4)
 
 
 def test_a_network_that_needs_the_whole_clip_has_a_verdict_and_no_curve() -> None:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from action_indrnn import dataset
+from action_indrnn.data_prep import layout, normalize
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.clip import Clip
 from action_indrnn.dataset import Clips, sample_frames
@@ -134,6 +135,18 @@ def test_between_frames_a_body_is_where_it_was_seen() -> None:
     np.testing.assert_array_equal(x[0, 0, 75:], second[0])  # not seen in frame 1
     assert not x[1, 0, 75:].any()
     np.testing.assert_array_equal(x[2, 1, :75], one.joints[0, 2].ravel())  # a clip's last frame
+
+
+def test_aligned_clips_are_turned_and_scaled_by_their_first_pose(made_set: PreparedSet) -> None:
+    joints = layout.load("ntu25")
+    clips = Clips.of_set(made_set)
+    aligned = clips.aligned(joints)
+    places = torch.zeros(3, 1, dtype=torch.int64), torch.tensor([3, 40, 17])
+    before, after = (one.batch(places[1], places[0]).view(3, 2, 25, 3).numpy() for one in (clips, aligned))
+    for old, new in zip(before, after, strict=True):
+        turn = normalize.alignment(old[0], joints)
+        np.testing.assert_allclose(new, old @ turn.T, atol=1e-5)
+    assert np.abs(after - before).max() > 0.05
 
 
 def test_clips_of_a_set_and_single_clips_give_the_same_batch(made_set: PreparedSet) -> None:

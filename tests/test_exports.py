@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+import tracemalloc
 import warnings
 import zipfile
 from pathlib import Path
@@ -48,6 +49,14 @@ def test_pyskl_and_back_loses_nothing(made_set: PreparedSet, exported: dict, tmp
     for name, rule in made_set.meta["protocols"].items():
         assert roles(back, name) == roles(made_set, name)
         assert back.meta["protocols"][name]["clips"] == rule["clips"]
+
+
+def test_a_pickle_is_written_with_memory_for_a_clip(made_set: PreparedSet, tmp_path: Path) -> None:
+    tracemalloc.start()
+    exports.write(made_set, tmp_path / "a.pkl", "pyskl-pkl", "")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < made_set.joints.nbytes / 3
 
 
 def test_the_pickle_is_what_pyskl_expects(made_set: PreparedSet, exported: dict) -> None:

@@ -1,6 +1,7 @@
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -11,8 +12,10 @@ from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.graph import GraphIndRNN, SeenPooling
-from action_indrnn.graph_layers import Bodies, BodyNorm, BodyRecurrence, GraphConvolution, partitions
+from action_indrnn.graph_layers import Bodies, BodyRecurrence, GraphConvolution, InputNorm, partitions
 from action_indrnn.training import Run
+
+from .test_streaming import recognizer
 
 NTU = layout.load("ntu25")
 ROW = tomllib.loads(
@@ -29,8 +32,9 @@ FOUR = layout.from_table(ROW, "row")
 STREAMS = ("joint", "bone", "motion", "bone-motion")
 ANY = [
     {},
-    {"pooling": "both", "weights": "channel", "norm": "before"},
+    {"pooling": "both", "weights": "channel", "norm": "before", "joints": "pooled"},
     {"pooling": "mean", "partner": False, "groups": 1, "activation": "tanh"},
+    {"layers": 0, "body_layers": 1},
 ]
 
 
@@ -40,11 +44,11 @@ def settings(*streams: str, **model: object) -> Config:
 
 
 def network(
-    joints: Layout = FOUR, bodies: int = 2, streams: tuple[str, ...] = (), **model: object
+    skeleton: Layout = FOUR, bodies: int = 2, streams: tuple[str, ...] = (), **model: object
 ) -> GraphIndRNN:
     """A network in evaluation mode whose statistics and weights are not those of the start."""
     torch.manual_seed(0)
-    made = models.build(settings(*streams, **model), 3 * bodies * len(joints.joints), 5, joints)
+    made = models.build(settings(*streams, **model), 3 * bodies * len(skeleton.joints), 5, skeleton)
     assert isinstance(made, GraphIndRNN)
     with torch.no_grad():
         for parameter in made.parameters():
@@ -73,12 +77,16 @@ def test_partitions_of_a_skeleton() -> None:
 
 def test_size() -> None:
     c, g, h, v, k, streams = 8, 2, 6, 25, 60, 4
-    model = models.build(settings(), 150, k, NTU)
     inputs = 3 * streams + 6  # the centre and what the other body's is away
-    front = 2 * v * inputs + inputs * c + c + v * c
-    layer = 4 * c + v * c + c * c + c + g * v * v + c * c + c
-    last = 2 * c + 2 * c * h + h + 2 * h + h + 2 * h
-    assert sum(p.numel() for p in model.parameters()) == front + 2 * layer + last + h * k + k
+    layer = v * c + 2 * c + c * c + c + g * v * v + c * c + c
+    second = h * h + h + h + 2 * h
+    rest = second + h * k + k
+    flat, pooled = (
+        sum(p.numel() for p in models.build(settings(joints=joints), 150, k, NTU).parameters())
+        for joints in ("flat", "pooled")
+    )
+    assert flat == inputs * c + c + 2 * layer + (v * c * h + h + h + 2 * h) + rest
+    assert pooled == flat - v * c * h + 2 * c * h
 
 
 @pytest.mark.parametrize("model", ANY)
@@ -94,7 +102,7 @@ def test_gradients_are_right() -> None:
     made = network(activation="tanh", pooling="both").double()
     x = clips().double()
     names, values = zip(*made.named_parameters(), strict=True)
-    chosen = [name for name in names if "layers.1" in name or name.startswith(("last.recurrence", "norm"))]
+    chosen = [name for name in names if "layers.1" in name]
 
     def loss(*parameters: torch.Tensor) -> torch.Tensor:
         given = dict(zip(chosen, parameters, strict=True))
@@ -104,30 +112,23 @@ def test_gradients_are_right() -> None:
     assert torch.autograd.gradcheck(loss, inputs, fast_mode=True)
 
 
-def test_a_layer_is_its_formula() -> None:
-    made = network(partner=False).double()
+@pytest.mark.parametrize("partner", [True, False])
+def test_a_layer_is_its_formula(partner: bool) -> None:
+    made = network(partner=partner).double()
     layer = made.layers[0]
-    x = torch.randn(5, 4, 3, 8, dtype=torch.double)
-    bodies = Bodies.of(torch.ones(5, 3, 1, dtype=torch.bool), x.dtype, pack=False)
-    layer.units = 4 * 8
-    found, state = layer(x, None, bodies)
-
-    def norm(of: torch.nn.LayerNorm, z: torch.Tensor) -> torch.Tensor:
-        return (z - z.mean(-1, keepdim=True)) / (z.var(-1, correction=0, keepdim=True) + 1e-5).sqrt() * (
-            of.weight
-        ) + of.bias
-
-    h, expected = torch.zeros(4, 3, 8, dtype=torch.double), []
-    u, mix = layer.recurrence.u, layer.convolution
-    for step_of in x:
-        h = torch.relu(norm(layer.before, step_of) + u * h)
-        y = mix.linear(norm(layer.after, h))
-        mixed = torch.cat(
-            [torch.einsum("vw,wrc->vrc", mix.adjacency[g], y[..., 4 * g : 4 * g + 4]) for g in (0, 1)], 2
-        )
-        expected.append(step_of + mixed)
+    x = torch.randn(5, 4, 6, 8, dtype=torch.double)  # bodies 0 and 1 are of the first clip
+    found, state = layer(x, None, Bodies.of(torch.ones(5, 3, 2, dtype=torch.bool), x.dtype, pack=False))
+    h, expected = torch.zeros(4, 6, 8, dtype=torch.double), []
+    u, norm, mix = layer.block.indrnn.u, layer.block.norm.norm, layer.convolution
+    for frame in x:
+        h = torch.relu(frame + u * h)
+        seen = (h - norm.running_mean) / (norm.running_var + norm.eps).sqrt() * norm.weight + norm.bias
+        y = mix.linear(seen).split(4, dim=2)
+        mixed = [torch.einsum("vw,wrc->vrc", mix.adjacency[g], y[g]) for g in (0, 1)]
+        told = layer.partner(seen.mean(dim=0)[[1, 0, 3, 2, 5, 4]]) if partner else 0
+        expected.append(frame + torch.cat(mixed, dim=2) + told)
     torch.testing.assert_close(found, torch.stack(expected))
-    torch.testing.assert_close(state, h.transpose(0, 1).reshape(3, 32))
+    torch.testing.assert_close(state, h.view(4, 3, 2, 8).permute(1, 2, 0, 3).reshape(3, 64))
 
 
 @pytest.mark.parametrize("model", ANY)
@@ -154,13 +155,12 @@ def test_a_body_hears_of_the_others_and_only_of_those_who_are_there() -> None:
 def test_bodies_that_are_never_there_are_not_computed_and_nothing_changes(model: dict[str, object]) -> None:
     made, x = network(**model), clips()
     expected, states = made(x)
-    made.train()
-    made.norm.eval()
+    made.training = True  # of the network alone: its normalisations stay as they are
     found, packed = made(x)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(packed, states)
     nobody = torch.zeros_like(x)
-    assert torch.equal(made(nobody)[0], made.classifier.bias.expand(4, 5))
+    torch.testing.assert_close(made(nobody)[0], made.classifier.bias.expand(4, 5))
 
 
 @pytest.mark.parametrize("pooling", ["last", "mean", "both"])
@@ -206,8 +206,8 @@ def test_a_network_that_walks_back_sees_the_reversed_clip() -> None:
 
 def test_recurrent_weights() -> None:
     of_joints, of_channels = network(), network(weights="channel")
-    assert [layer.u.numel() for layer in of_joints.recurrences()] == [32, 32, 6]
-    assert [layer.u.numel() for layer in of_channels.recurrences()] == [8, 8, 6]
+    assert [layer.u.numel() for layer in of_joints.recurrences()] == [32, 32, 6, 6]
+    assert [layer.u.numel() for layer in of_channels.recurrences()] == [8, 8, 6, 6]
     fresh = models.build(settings(bound="penalty", units=64), 24, 5, FOUR)
     lows = [float(layer.u.detach().min()) for layer in fresh.recurrences()]
     assert lows[-1] >= layers.u_low(20, 5) > max(lows[:-1])
@@ -235,13 +235,14 @@ def test_a_recurrence_by_hand(joints: int) -> None:
     assert torch.equal(h, y[1])
 
 
-def test_the_norm_counts_only_who_is_there() -> None:
-    norm = BodyNorm(1, 1)
-    x = torch.tensor([1.0, 3, 100])[None, None, :, None]  # (T, V, R, C)
-    mask = torch.tensor([1.0, 1, 0])[None, None, :, None]
-    assert norm(x, mask)[0, 0, :2].flatten().tolist() == pytest.approx([-1, 1], abs=1e-4)
+def test_the_input_norm_counts_only_who_is_there() -> None:
+    norm = InputNorm(1)
+    x = torch.tensor([[1.0, 100], [3, 100]])[None, :, :, None]  # (T, V, R, C)
+    mask = torch.tensor([1.0, 0])[None, None, :, None]
+    assert norm(x, mask)[0, :, 0].flatten().tolist() == pytest.approx([-1, 1], abs=1e-4)
     assert norm.running_mean.item() == pytest.approx(0.2)
     assert norm.running_var.item() == pytest.approx(1.0)
+    assert norm.eval()(x, mask)[0, 0, 0].item() == pytest.approx(0.8, abs=1e-4)
 
 
 def test_a_convolution_starts_as_the_skeleton() -> None:
@@ -291,4 +292,23 @@ def test_it_trains_on_made_data_and_its_file_gives_it_back(made_set: PreparedSet
     model, card = checkpoint.load_model(result.model)
     x = torch.randn(20, 2, card.features)
     assert torch.equal(model(x)[0], run.model.eval()(x)[0])
-    assert [row["units"] for row in memory.model_report(str(result.model))["layers"]] == [200, 200, 16]
+    assert [row["units"] for row in memory.model_report(str(result.model))["layers"]] == [200, 200, 16, 16]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_the_exported_step_gives_the_streams_logits(tmp_path: Path) -> None:
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    from action_indrnn import onnx_step
+
+    small = {"layers": 1, "body_layers": 1, "groups": 1}
+    card = recognizer().card.model_copy(update={"config": settings(**small)})
+    made = network(NTU, **small)
+    assert onnx_step.export(made, card, tmp_path / "step.onnx") < 1e-4
+    session = onnx_step.session((tmp_path / "step.onnx").read_bytes())
+    state = np.zeros((4, sum(module.units for module in made.memories())), np.float32)
+    x = clips(NTU)
+    for frame in x:
+        logits, state = session.run(None, {"features": frame.numpy(), "state": state})
+    with torch.inference_mode():
+        torch.testing.assert_close(torch.from_numpy(logits), made(x)[0], rtol=1e-3, atol=1e-3)

@@ -59,6 +59,7 @@ def test_a_request_to_this_machine_passes(host: str) -> None:
         {"Host": "evil.example:8000", "Origin": "http://evil.example:8000"},  # rebound to 127.0.0.1
         {"Host": "127.0.0.1.evil.example"},
         {"Host": "127.0.0.1:x"},
+        {"Host": "[::1%; script-src *]"},
         {"Host": "127.0.0.1:8000", "Origin": "http://evil.example"},
         {"Host": "127.0.0.1:8000", "Origin": "http://127.0.0.1:9000"},
         {"Host": "127.0.0.1:8000", "Origin": "null"},

@@ -63,11 +63,16 @@ def test_a_member_that_unpacks_to_more_than_a_clip_can_be(tmp_path: Path) -> Non
             for _ in range(65):
                 member.write(bytes(2**20))
         archive.writestr("B.skeleton", bytes(60 * 2**20))
-    first, second = sources.find([tmp_path / "a.zip"])
+        archive.writestr("C.skeleton", bytes(190_000))
+    first, second, third = sources.find([tmp_path / "a.zip"])
     with pytest.raises(ClipError, match="expected at most 67108864 bytes, found 68157440"):
         first.read()
-    with pytest.raises(ClipError, match="B:1: expected a frame count"):
-        skeleton_file.parse(second.read(), "B")
+    with pytest.raises(
+        ClipError, match=r"B\.skeleton: expected at most 200 times the packed size, found 62914560"
+    ):
+        second.read()
+    with pytest.raises(ClipError, match="C:1: expected a frame count"):
+        skeleton_file.parse(third.read(), "C")
 
 
 def test_a_member_that_lies_about_its_size(tmp_path: Path) -> None:
@@ -92,3 +97,12 @@ def test_members_that_point_elsewhere_write_nothing(tmp_path: Path) -> None:
     assert (summary.clips, summary.skipped) == (2, 1)
     made = [entry for entry in sorted(tmp_path.rglob("*")) if entry not in before]
     assert all(entry.is_relative_to(tmp_path / "set") for entry in made)
+
+
+def test_a_name_that_a_screen_would_obey_is_shown_as_letters(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("S001C001P001R001A001.skeleton", GOOD)
+        archive.writestr("wave\n\x1b[2J\u202e.skeleton", GOOD)
+    assert preprocess.preprocess(catalogue.find("made"), [tmp_path / "a.zip"], tmp_path / "set").skipped == 1
+    (line,) = (tmp_path / "set" / "skipped.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert line.count(r"wave\n\x1b[2J\u202e") == 4

@@ -62,23 +62,6 @@ def test_protocols_that_contradict_the_index_and_names_that_repeat(copy: Path) -
     assert "found 1 again" in twice
 
 
-def test_a_recording(tmp_path: Path) -> None:
-    path = tmp_path / "S001C002P003R001A010.skeleton"
-    big = 72057594037944738  # no float64
-    frames = [[(big, person())], [], [(big, person(0.1)), (7, person(2.0))]]
-    path.write_bytes(skeleton_text(frames, state=1))
-    report = inspection.clip_report(path)
-    assert (report["camera"], report["subject"], report["action"]) == (2, 3, 10)
-    assert report["frames_without_body"] == 1
-    first, second = report["bodies"]
-    assert first["id"] == str(big)
-    assert (first["first_frame"], first["last_frame"], first["gaps"]) == (1, 3, 1)
-    assert first["largest_step"] == pytest.approx(0.1, abs=1e-6)
-    assert second["tracked"] == {"not_tracked": 0, "inferred": 1, "tracked": 0}
-    path.write_bytes(skeleton_text([[], []]))
-    assert "expected a body, found none in 2 frames" in inspection.clip_report(path)["problems"][0]
-
-
 def test_raw_recordings(made_raw: Path) -> None:
     report = inspection.raw_report(made_raw, read=True, workers=1)
     assert report["recordings"] == report["usable"] == 60

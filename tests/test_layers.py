@@ -125,6 +125,8 @@ def test_dropout_may_take_other_units_at_every_step() -> None:
     dropout, x = DropoutOverTime(0.4, "step"), torch.ones(60, 5, 40)
     y = dropout(x)
     assert (y == 0).float().mean().item() == pytest.approx(0.4, abs=0.02)
+    assert y.unique().tolist() == [0, pytest.approx(256 / 154)]
+    assert y.mean().item() == pytest.approx(1, abs=0.03)
     assert (y == 0).float().mean(dim=0).max() < 0.7  # no unit is gone for a clip
     assert (y == 0).float().mean(dim=1).std() > 0.1  # clips have masks of their own
     assert dropout.eval()(x) is x

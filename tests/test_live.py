@@ -1,7 +1,10 @@
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -134,6 +137,20 @@ def test_a_watcher_who_is_too_slow_loses_the_oldest(some: Live) -> None:
     found = run(work())
     assert watcher.lost == 7
     assert [one["answer"]["line"] for one in found] == list(range(6, live.WATCHER_QUEUE + 6))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts threads as Linux shows them")
+def test_the_thread_works_alone_where_torch_has_one_thread() -> None:
+    program = (
+        "import torch; from pathlib import Path; from action_indrnn.live import worker\n"
+        "torch.set_num_threads(1); ours = worker('ours')\n"
+        "x = torch.rand(4, 512); weight = torch.rand(512, 512)\n"
+        "ours.submit(torch.addmm, torch.zeros(512), x, weight.t()).result()\n"
+        "count = len(list(Path('/proc/self/task').iterdir())); ours.shutdown()\n"
+        "print(count - len(list(Path('/proc/self/task').iterdir())))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout == "1\n"
 
 
 def test_there_is_a_limit_to_both(some: Live) -> None:

@@ -1,9 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.clip import Clip
-from action_indrnn.data_prep.normalize import VIEWS, View, normalize
+from action_indrnn.data_prep.normalize import (
+    MEAN_BONE,
+    VIEWS,
+    View,
+    alignment,
+    normalize,
+    placement,
+)
 
 from .conftest import person
 
@@ -65,6 +74,26 @@ def test_a_view_undoes_a_turn_of_the_camera(degrees: float, view: View) -> None:
 def test_normalising_twice_changes_nothing(view) -> None:
     once = normalize(two_people(), NTU25, view)
     np.testing.assert_allclose(normalize(once, NTU25, view).joints, once.joints, atol=1e-6)
+
+
+def test_alignment_undoes_turn_and_size() -> None:
+    pose = np.float32(person())
+    angle = np.deg2rad(40)
+    turn = np.float32([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    small = 0.5 * pose @ turn.T
+    one, two = (joints @ alignment(joints, NTU25).T for joints in (pose, small))
+    np.testing.assert_allclose(one, two, atol=1e-5)
+    child, parent = np.array(NTU25.bones).T
+    assert np.linalg.norm(one[child] - one[parent], axis=1).mean() == pytest.approx(MEAN_BONE, rel=1e-5)
+    origin, found = placement(small, NTU25, "camera", align=True)
+    np.testing.assert_array_equal(origin, small[NTU25.centre])
+    np.testing.assert_array_equal(found, alignment(small, NTU25))
+
+
+def test_alignment_needs_no_bones_and_no_width() -> None:
+    bare = replace(NTU25, bones=(), across=())
+    np.testing.assert_array_equal(alignment(np.float32(person()), bare), np.eye(3))
+    np.testing.assert_array_equal(alignment(np.zeros((25, 3), np.float32), NTU25), np.eye(3))
 
 
 def test_a_body_without_width_keeps_the_camera_view() -> None:

@@ -250,6 +250,18 @@ def test_weights_that_do_not_fit_are_named() -> None:
             original.convert(weights, other, 5, 4)
 
 
+def test_what_the_original_s_networks_never_saw_is_refused(tmp_path: Path) -> None:
+    path, out = tmp_path / "model", tmp_path / "out.safetensors"
+    torch.save(plain_weights(6, 512, 150, 60), path)
+    for override, message in {
+        'data.streams=["motion"]': r"data.streams: expected joint alone, .* found motion",
+        "model.pooling=mean": r"model.pooling: expected last, .* found mean",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            original.import_checkpoint(path, config.load("plain", [override]), "ntu60", "xsub", out)
+    assert not out.exists()
+
+
 def test_files_that_are_no_state_dict_are_refused(tmp_path: Path) -> None:
     class Harm:
         def __reduce__(self):

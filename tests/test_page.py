@@ -13,7 +13,7 @@ from action_indrnn.data_prep import made
 from action_indrnn.recognizer import Recognizer
 
 from .chromium import Tab, browser
-from .conftest import person
+from .conftest import person, skeleton_text
 from .serving import application, hear, join, line, running, tell
 from .test_streaming import recognizer
 
@@ -86,6 +86,7 @@ def colours(tab: Tab, canvas: str) -> set[str]:
 def test_a_clip_is_shown_and_its_answer_is_that_of_classify(
     tab: Tab, network: Recognizer, clips: list[Path]
 ) -> None:
+    assert tab.text("#known li") == network.card.classes[0]
     tab.drop(clips[0])
     tab.wait(f"{MODE} === 'clip'")
     ((action, share),) = network.classify(clips[0]).top(1)
@@ -111,6 +112,14 @@ def test_two_people_and_the_states_of_their_joints(tab: Tab, clips: list[Path]) 
     assert legend[:3] == ["person 1", "person 2", "inferred joint"]
 
 
+def test_joints_that_were_not_tracked_are_marked(tab: Tab, tmp_path: Path) -> None:
+    file = tmp_path / "lost.skeleton"
+    file.write_bytes(skeleton_text([[(1, person() + 0.01 * t)] for t in range(9)], state=0))
+    shown(tab, file)
+    legend = tab.value("[...document.querySelectorAll('#legend li')].map((one) => one.textContent)")
+    assert legend == ["person 1", "joint not tracked"]
+
+
 def test_the_keyboard_does_everything(tab: Tab, clips: list[Path]) -> None:
     shown(tab, clips[0])
     tab.key("Home")
@@ -134,6 +143,11 @@ def test_the_keyboard_does_everything(tab: Tab, clips: list[Path]) -> None:
     tab.key("Home")  # the slider's own key
     assert tab.value(FRAME) == 0
     tab.key("ArrowRight")
+    assert tab.value(FRAME) == 1
+    tab.value("document.getElementById('speed').focus()")
+    tab.key("ArrowRight")  # and the list's
+    tab.key(" ")
+    tab.key("Home")
     assert tab.value(FRAME) == 1
     assert "frame 2 of" in tab.value("document.getElementById('place').getAttribute('aria-valuetext')")
 

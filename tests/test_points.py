@@ -184,3 +184,24 @@ def test_posture(angle: float) -> None:
         footless[:, :, ntu25.joints.index(f"{side} foot")] = joints[:, :, ntu25.joints.index(f"{side} ankle")]
     assert posture.doubts(Clip("a", footless, clip.present), ntu25) == []
     assert posture.doubts(Clip("a", footless[:, :, swap], clip.present), ntu25) == ["mirrored"]
+
+
+@pytest.mark.parametrize(
+    ("move", "image"), [((0, 0, 0), False), ((0.5, 0.6, 0), True), ((0.5, 0.6, 2), False)]
+)
+def test_image_landmarks_are_no_world_landmarks(move: tuple[float, ...], image: bool) -> None:
+    mediapipe = layout.load("mediapipe33")
+    joints = np.random.default_rng(0).normal(0, 0.2, (1, 5, 33, 3))
+    joints -= joints[:, :, list(mediapipe.origin)].mean(axis=2, keepdims=True)
+    joints[0, 1] = np.nan
+    made = Points("a", "a.json", joints + move)
+    if not image:
+        assert points.to_clip(made, mediapipe, mediapipe)[0].present.sum() == 4
+        return
+    with pytest.raises(
+        ClipError, match=r"a\.json: expected the middle of left hip and right hip at the origin"
+    ):
+        points.to_clip(made, mediapipe, mediapipe)
+    read_again = layout.from_table(mediapipe.table(), "a")
+    with pytest.raises(ClipError, match="take the world landmarks"):
+        points.to_clip(made, read_again, read_again)

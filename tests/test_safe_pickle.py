@@ -1,6 +1,9 @@
 import os
 import pickle
+import resource
 import struct
+import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ ARRAYS = [
     np.array(3.5, np.float32),
     np.zeros((0, 25, 3), np.float32),
     np.array([True, False]),
+    np.arange(5000, dtype=np.float32),  # so large that it stays in the file
 ]
 CONTENT = {
     "split": {"a": ["x", "y"]},
@@ -81,6 +85,30 @@ def test_anything_else_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ClipError, match=r"a\.pkl: not a pickle of plain values and arrays"):
         read(tmp_path, content)
     assert not Path("/tmp/never").exists()
+
+
+@pytest.mark.parametrize("content", [b"]" * 5_000_000, b"(" * 5_000_000, b"h\0h\0\x86" * 2_000_000])
+def test_endless_small_values_are_refused(tmp_path: Path, content: bytes) -> None:
+    start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ClipError, match=r"expected at most 2\d{6} steps and 100000 values that wait"):
+        read(tmp_path, b"\x80\x02]q\0" + content + b".")
+    assert time.process_time() - start < 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_arrays_stay_in_the_file(tmp_path: Path, protocol: int) -> None:
+    arrays = [np.full(10_000, number, np.float32) for number in range(50)]
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(arrays, protocol))
+    tracemalloc.start()
+    found = safe_pickle.read(tmp_path / "a.pkl")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1_000_000  # of 2,000,000
+    assert all((safe_pickle.array(array) == number).all() for number, array in enumerate(found))
+    os.truncate(tmp_path / "a.pkl", 1_000_000)
+    with pytest.raises(ClipError, match=r"a\.pkl: expected 40000 bytes at \d+, found 0"):
+        safe_pickle.array(found[-1])
 
 
 def test_the_memo_takes_no_room_for_numbers_that_are_not_used(tmp_path: Path) -> None:

@@ -1,6 +1,10 @@
+import io
 import json
+import re
 import socket
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -11,7 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from action_indrnn import server
-from action_indrnn.data_prep import skeleton_file
+from action_indrnn.data_prep import layout, skeleton_file
 from action_indrnn.frame_lines import LINE_LIMIT, replay
 from action_indrnn.recognizer import Recognizer
 from action_indrnn.server import Limits
@@ -28,7 +32,7 @@ def network() -> Recognizer:
 
 @pytest.fixture(scope="module")
 def port(network: Recognizer) -> Iterator[int]:
-    with running(application(network, streams=4, watchers=2, idle=1.0, upload=200_000)) as number:
+    with running(application(network, streams=4, watchers=2, idle=30.0, upload=200_000)) as number:
         yield number
 
 
@@ -216,13 +220,13 @@ def test_a_line_in_endless_empty_parts_is_closed(port: int, other: None) -> None
         raise AssertionError("took 100,000 parts")
 
 
-def test_half_a_frame_ends_with_the_idle_time(port: int) -> None:
-    with join(port) as half, join(port) as other:
+def test_half_a_frame_ends_with_the_idle_time(network: Recognizer) -> None:
+    with running(application(network, idle=0.8)) as port, join(port) as half, join(port) as other:
         half.socket.sendall(head(1000) + b'{"bodies"')
-        for frame in range(5):
-            time.sleep(0.25)
+        for frame in range(6):
+            time.sleep(0.15)
             assert tell(other, line())["frame"] == frame
-        assert hear(half)["error"] == "no frame for 1 seconds, or answers not read"
+        assert hear(half)["error"] == "no frame for 0.8 seconds, or answers not read"
         with pytest.raises(ConnectionClosed) as error:
             half.recv(SECONDS)
         assert error.value.rcvd is not None
@@ -255,24 +259,71 @@ def test_one_stream_and_one_watcher_too_many_hear_why(port: int, other: None) ->
                 assert error.value.rcvd.code == server.TRY_LATER
 
 
-def test_many_sockets_that_say_nothing_are_closed(
+def crowd(port: int, size: int, stack: ExitStack) -> list[socket.socket]:
+    """Sockets that say nothing."""
+    opened = (socket.create_connection(("127.0.0.1", port), timeout=SECONDS) for _ in range(size))
+    return [stack.enter_context(one) for one in opened]
+
+
+def test_of_many_sockets_those_beyond_the_limit_are_closed(
     network: Recognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "CONNECTIONS", 40)
-    monkeypatch.setattr(server, "HEAD_SECONDS", 0.5)
-    with running(application(network)) as port, join(port) as one, ExitStack() as crowd:
+    with running(application(network)) as port, join(port) as one:
         tell(one, line())
-        raw = [
-            crowd.enter_context(socket.create_connection(("127.0.0.1", port), timeout=SECONDS))
-            for _ in range(300)
-        ]
+        with ExitStack() as stack:
+            raw = crowd(port, 300, stack)
+            assert tell(one, line())["frame"] == 1
+            for each in raw[-250:]:
+                with suppress(ConnectionError):
+                    assert each.recv(1) == b""
+            raw[0].settimeout(0.05)
+            with pytest.raises(TimeoutError):  # the first ones are there
+                raw[0].recv(1)
+        until = time.monotonic() + SECONDS
+        while True:
+            with suppress(ConnectionError):
+                assert ask(port, "/")[0].status == 200
+                break
+            assert time.monotonic() < until
+        assert tell(one, line())["frame"] == 2
+
+
+def test_sockets_that_send_no_request_are_closed(
+    network: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "HEAD_SECONDS", 0.3)
+    with running(application(network)) as port, join(port) as one, ExitStack() as stack:
+        raw = crowd(port, 20, stack)
         raw[0].sendall(b"GET / HT")
-        assert tell(one, line())["frame"] == 1
         for each in raw:
             with suppress(ConnectionError):
                 assert each.recv(1) == b""
-        assert ask(port, "/")[0].status == 200
-        assert tell(one, line())["frame"] == 2
+        assert tell(one, line())["frame"] == 0
+
+
+def test_a_request_that_takes_too_long_is_closed(
+    network: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "LIFE_SECONDS", 0.3)
+    with running(application(network)) as port, join(port) as one:
+        with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as raw:
+            raw.sendall(
+                b"POST /api/clip?name=a.npy HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\n1"
+            )
+            with suppress(ConnectionError):
+                assert raw.recv(1) == b""
+        assert tell(one, line())["frame"] == 0  # a websocket may live longer
+
+
+def test_a_clip_in_another_layout_is_mapped(network: Recognizer) -> None:
+    file = io.BytesIO()
+    np.save(file, np.random.default_rng(0).normal(0, 300, (9, 32, 3)))
+    azure = layout.load("azure32")
+    for recorded, status in ((None, 422), (azure, 200)):
+        app = server.application(network, network.stream, Limits(), recorded=recorded)
+        with running(app) as port:
+            assert ask(port, "/api/clip?name=a.npy", file.getvalue())[0].status == status
 
 
 def test_a_watcher_sees_what_a_producer_sends(port: int, other: None) -> None:
@@ -324,3 +375,14 @@ def test_limits_and_addresses_are_checked() -> None:
         server.listen("127.0.0.1", place.getsockname()[1])
     with pytest.raises(ValueError, match=r"256\.1\.1\.1:0: cannot listen there"):
         server.listen("256.1.1.1", 0)
+
+
+def test_the_documented_camera_is_answered_and_watched(port: int) -> None:
+    page = Path(__file__).resolve().parent.parent / "docs" / "serve.md"
+    (program,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    with join(port, "/watch") as watcher:
+        command = [sys.executable, "-c", program.replace("127.0.0.1:8000", f"127.0.0.1:{port}")]
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        assert len(found.stdout.splitlines()) == 90
+        assert hear(watcher)["streams"] == []
+        assert hear(watcher)["opened"]["name"] == "camera"

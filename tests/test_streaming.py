@@ -24,9 +24,10 @@ FRAMES, STRIDE = 5, 4
 LAYOUT = layout.load("ntu25")
 
 
-def recognizer(view: str = "camera", **model: object) -> Recognizer:
+def recognizer(view: str = "camera", data: tuple[str, ...] = (), **model: object) -> Recognizer:
     torch.manual_seed(1)
-    settings = config.load("residual", ("model.units=16", "model.blocks=1", f"data.frames={FRAMES}"))
+    small = ("model.units=16", "model.blocks=1", f"data.frames={FRAMES}", *data)
+    settings = config.load("residual", small)
     if model:
         settings = settings.model_copy(update={"model": settings.model.model_copy(update=model)})
     card = Card(
@@ -56,6 +57,7 @@ def logits_of(network: Recognizer, joints: np.ndarray, start: int = 0) -> np.nda
     """(STRIDE, K) logits of the whole clip by the road of `classify`, one row for each choice of frames."""
     clip = Clip("clip", joints, joints.any(axis=(2, 3)))
     clips = Clips.of_clips([normalize(clip, LAYOUT, network.card.view)])
+    clips = clips.aligned(LAYOUT) if network.card.config.data.align else clips
     numbers = torch.zeros(STRIDE, dtype=torch.int64)
     frames = torch.arange(FRAMES) * STRIDE + torch.arange(STRIDE)[:, None] + start
     with torch.inference_mode():
@@ -68,9 +70,12 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("view", ["camera", "first-frame", "raw"])
+@pytest.mark.parametrize("align", [False, True])
 @pytest.mark.parametrize("actors", [1, 2])
-def test_a_clip_fed_frame_by_frame_gets_the_logits_of_the_whole_clip(view: str, actors: int) -> None:
-    network = recognizer(view)
+def test_a_clip_fed_frame_by_frame_gets_the_logits_of_the_whole_clip(
+    view: str, actors: int, align: bool
+) -> None:
+    network = recognizer(view, ("data.align=true",) if align else ())
     joints = np.stack([walk(FRAMES * STRIDE, 0.5 * number, number) for number in range(actors)])
     joints[-1, 7:9] = 0  # two frames in which nobody is seen there
     if actors == 2:

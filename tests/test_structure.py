@@ -45,7 +45,7 @@ FLOORS = [
     {"matrix_chart"},
     {"film_chart"},
     {"environment"},
-    {"classifier", "published", "inspection", "picture", "charts", "confusion"},
+    {"classifier", "published", "inspection", "picture", "charts", "confusion", "clip_report"},
     {"gated", "graph_layers"},
     {"layers", "config", "features", "streams", "frame_norm"},
     {"scene_state", "live_frames"},

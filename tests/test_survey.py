@@ -87,3 +87,14 @@ def test_performers_that_ntu_does_not_have_in_a_setup(folder: Path) -> None:
     (folder / "S001C001P009R001A001.skeleton").write_bytes(TEXT)
     (stranger,) = survey.survey(folder).strangers()
     assert stranger.endswith("A001: no clip of NTU RGB+D: performer 9 is not in its setup 1")
+
+
+def test_a_folder_of_a_recording_s_name_is_a_problem(folder: Path) -> None:
+    (folder / "S001C001P001R001A009.skeleton").mkdir()
+    assert (
+        sum(
+            "A009.skeleton: expected a file, found a folder" in text
+            for text in survey.survey(folder).problems
+        )
+        == 1
+    )

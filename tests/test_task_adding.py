@@ -50,7 +50,7 @@ def test_the_answer_s_layer_starts_with_a_whole_memory() -> None:
 
 @pytest.mark.parametrize("kind", ["indrnn", "lstm"])
 def test_short_sequences_are_learned(kind: str) -> None:
-    settings = small(steps=400, every=100)
+    settings = small(steps=300, every=100)
     settings = settings.model_copy(update={"model": AddingNet(kind=kind, units=16, deviation=0.2)})
     trainer = task_adding.trainer(settings)
     trainer.run()

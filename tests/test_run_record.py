@@ -1,0 +1,58 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from action_indrnn import api, run_record
+from action_indrnn.data_prep.archive import PreparedSet
+from action_indrnn.run_record import Record
+
+SMALL = ["model.units=8", "model.blocks=1", "train.max_epochs=2"]
+
+
+@pytest.fixture(scope="module")
+def run(made_set: PreparedSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    api.train("demo", made_set, "xsub", out, overrides=SMALL)
+    return out
+
+
+def test_a_run_says_what_it_was(run: Path, made_set: PreparedSet) -> None:
+    [record], unfinished = run_record.find(run)
+    assert (record.name, unfinished) == ("", [])
+    assert record.metrics["epoch"] == [1, 2]
+    assert record.confusion.sum() == record.report["clips"] == 15
+    assert record.facts["prepared_set"] == str(made_set.path)
+    assert record.facts["started"] <= record.facts["finished"]
+    assert record.facts["environment"]["threads"] == 1
+    assert record.facts["environment"]["recurrence"].startswith("cpu")
+    assert sum(layer.units for layer in record.model.recurrences()) == 3 * 8
+
+
+def test_runs_in_the_order_of_their_numbers(run: Path, tmp_path: Path) -> None:
+    for name in ("fold=1/seed-10", "fold=1/seed-9", "fold=2/seed-9", "fold=2/seed-10"):
+        shutil.copytree(run, tmp_path / name)
+    (tmp_path / "fold=2/seed-10/report.json").unlink()
+    records, unfinished = run_record.find(tmp_path)
+    assert [record.name for record in records] == ["fold=1/seed-9", "fold=1/seed-10", "fold=2/seed-9"]
+    assert unfinished == ["fold=2/seed-10"]
+
+
+def test_what_is_no_run(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected a finished run, .* found none"):
+        run_record.find(tmp_path)
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run/report.json").write_text("{")
+    with pytest.raises(ValueError, match="damaged"):
+        run_record.find(tmp_path / "run")
+    (tmp_path / "run/model.safetensors").unlink()
+    with pytest.raises(ValueError, match="found 1 unfinished"):
+        run_record.find(tmp_path / "run")
+
+
+@pytest.mark.parametrize(("median", "seconds"), [(80.0, 4 / 30), (30.0, 1 / 30), (None, None)])
+def test_a_step_s_seconds(run: Path, median: float | None, seconds: float | None) -> None:
+    record = run_record.find(run)[0][0]
+    card = record.card.model_copy(update={"clip_frames": median})
+    again = Record(record.folder, "", record.report, record.metrics, "", {}, card)
+    assert again.seconds == pytest.approx(seconds)
