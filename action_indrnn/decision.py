@@ -145,7 +145,7 @@ def update_all(
     smoothed = np.array(before)
     smoothed += np.array(weights)[:, None] * (probabilities - smoothed)
     best = smoothed.argmax(axis=1).tolist()
-    strongest = smoothed.max(axis=1).tolist()
+    strongest = np.maximum.reduce(smoothed, axis=1).tolist()
     events = []
     for number, one in enumerate(decisions):
         one.smoothed = smoothed[number].copy()  # a view would keep those of all

@@ -5,7 +5,6 @@ Shapes: `V` joints, `K` classes, `F` features, `B` rows of a step.
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -224,13 +223,12 @@ def _softmax(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
     """(D, K) probabilities of the mean over each part's logits (R, K), for D parts."""
     if not parts:
         return np.zeros((0, 0))
-    counts = [len(part) for part in parts]
-    starts = list(accumulate(counts[:-1], initial=0))
-    sums = np.add.reduceat(np.concatenate(parts), starts, dtype=np.float64)
-    mean = sums / np.array(counts)[:, None]
-    powers = np.exp(mean - mean.max(axis=1, keepdims=True))
-    shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
-    return shares
+    # `reduce` is what `mean`, `max` and `sum` end in, after longer than it takes itself for one stream.
+    powers = np.array([np.add.reduce(part, axis=0, dtype=np.float64) / len(part) for part in parts])
+    powers -= np.maximum.reduce(powers, axis=1, keepdims=True)
+    np.exp(powers, out=powers)
+    powers /= np.add.reduce(powers, axis=1, keepdims=True)
+    return powers
 
 
 class Streams:
