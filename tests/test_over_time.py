@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from action_indrnn import evaluation, models, over_time, training
+from action_indrnn import config, evaluation, models, over_time, step, training
+from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.clip import Clip
 from action_indrnn.dataset import Clips
 from action_indrnn.decision import Rule
 from action_indrnn.recognizer import Recognizer
 from action_indrnn.streaming import Stream
+from action_indrnn.training import Run
 
 from .test_cli import call, run_folder  # noqa: F401  # a fixture
 from .test_streaming import FRAMES, recognizer, walk
@@ -97,3 +99,40 @@ def test_the_command(run_folder: Path, made_set: PreparedSet, tmp_path: Path, mo
     text, found = capsys.readouterr().out, json.loads(out.read_text())
     assert "false alarms a minute" in text
     assert found["over_time"]["early"]["accuracy"]["100"] == pytest.approx(found["top1"])
+
+
+def test_the_live_recipe_is_as_accurate_streamed_as_whole(made_set: PreparedSet, tmp_path: Path) -> None:
+    small = ("model.units=16", "train.max_epochs=20", "train.min_steps=0", "train.batch=8")
+    trained = Run(config.load("live", small), made_set, "xsub", tmp_path / "run")
+    trained.start()
+    report = trained.train().report
+    recognizer = Recognizer.load(tmp_path / "run" / "model.safetensors")
+    settings, numbers = recognizer.card.config, trained.split.test
+    clips = Clips.of_set(made_set).aligned(recognizer.card.layout())
+    logits = over_time.running_logits(
+        recognizer.model,
+        clips,
+        numbers,
+        frames=settings.data.frames,
+        passes=settings.evaluate.passes,
+        batch=64,
+        sampling=settings.data.sampling,
+    )
+    np.testing.assert_allclose(logits[-1], report.scores, rtol=1e-3, atol=1e-3)
+    streamed = over_time.early(logits, trained.labels[numbers], clips.length.numpy()[numbers])
+    assert streamed.accuracy[100] == report.top(1) > 0.3  # chance is 0.07
+
+    uniform = clips.uniform(numbers[:3], 1, settings.data.frames, evaluation.SEED)[0]
+    x = clips.sample(numbers[:3], settings.data.frames, uniform, settings.data.sampling)
+    state = torch.zeros(3, recognizer.step.width)
+    for frame in x:
+        stepped = recognizer.step.advance(frame, state)
+    with torch.inference_mode():
+        expected = recognizer.model(x)[0]
+    torch.testing.assert_close(stepped, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_best_recipe_needs_whole_clips() -> None:
+    model = models.build(config.load("best"), 150, 5, layout.load("ntu25"))
+    with pytest.raises(ValueError, match="cannot answer frame by frame"):
+        step.check_causal(model)
