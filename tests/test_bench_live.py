@@ -29,8 +29,9 @@ def test_every_way_is_timed_from_frame_to_answer(monkeypatch: pytest.MonkeyPatch
         for name in ("this program", "torch, eager", "window of 64, eager", "this program, network alone")
     ]
     for line in lines:
-        median, slow, worst, count, rate, streams = map(float, line.split()[-6:])
+        median, slow, worst, spent, count, rate, streams = map(float, line.split()[-7:])
         assert 0 < median <= slow <= worst
+        assert 0 < spent < 10 * worst
         assert count == bench_live.TURNS
         assert streams == pytest.approx(rate / 30, abs=1)
     assert head.split()[0] == "streams"
