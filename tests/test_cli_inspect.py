@@ -85,5 +85,7 @@ def test_a_picture_for_each_augmentation(made_raw: Path, tmp_path: Path, monkeyp
     pytest.importorskip("matplotlib")
     out = tmp_path / "augmentations"
     assert call(monkeypatch, "inspect", min(made_raw.iterdir()), "--augmentations", out) == 0
-    settings = set(Data.model_fields) - {"frames", "frames_deviation", "streams"}
+    # A splice takes two clips; the others are no augmentations.
+    others = {"frames", "frames_deviation", "sampling", "align", "streams", "splice"}
+    settings = set(Data.model_fields) - others
     assert {file.stem for file in out.iterdir()} == settings

@@ -149,7 +149,7 @@ def test_threads_of_its_own_give_the_same_bytes() -> None:
         torch.set_num_threads(3)
         assert_same_bytes(results(x, u, h0), shared)
     finally:
-        library.indrnn_use_pool(cpu._torch_pool())
+        library.indrnn_use_pool(cpu.torch_pool())
 
 
 def unit_error(found: Tensor, exact: Tensor) -> float:
@@ -235,7 +235,7 @@ def test_torch_s_own_threads_are_used() -> None:
     if "OpenMP" not in torch.__config__.parallel_info():
         pytest.skip("torch was built without OpenMP")
     assert isinstance(cpu._loaded(), ctypes.CDLL)
-    assert cpu._torch_pool()
+    assert cpu.torch_pool()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS[:3])
