@@ -143,6 +143,7 @@ class Graph(Recurrent):
 
     Attributes:
         groups: of channels, each with an adjacency of its own.
+        adjacency: whether joints are mixed along the bones for good, "fixed", or only at first, "learned".
         weights: whether every "joint" has a recurrent weight for each channel, or all share each "channel"'s.
         partner: whether a layer tells each body the mean of the others' joints.
         joints: what the first body layer gets of the joints: "flat", all of them beside each other, or
@@ -154,6 +155,7 @@ class Graph(Recurrent):
     channels: Count = 32
     layers: Annotated[int, Field(ge=0)] = 1
     groups: Count = 4
+    adjacency: Literal["fixed", "learned"] = "learned"
     body_layers: Count = 2
     units: Count = 128
     weights: Literal["joint", "channel"] = "joint"

@@ -59,7 +59,8 @@ class GraphLayer(nn.Module):
         joints, channels = graph.shape[1], config.channels
         self.units = bodies * joints * channels
         self.block = _block(config, joints if config.weights == "joint" else 1, channels)
-        self.convolution = GraphConvolution(graph, channels, config.groups)
+        learned = config.adjacency == "learned"
+        self.convolution = GraphConvolution(graph, channels, config.groups, learned=learned)
         self.partner = Linear(channels, channels) if config.partner else None
         self.dropout = BodyDropout(config.dropout, each_step=config.dropout_mask == "step")
 

@@ -139,19 +139,26 @@ class BodyRecurrence(IndRNN):
 class GraphConvolution(nn.Module):
     """A linear map of every joint's channels, then a mixing of joints by an adjacency for each group of them.
 
-    The adjacencies start as the skeleton's, one partition after the other, and are learned.
+    The adjacencies are the skeleton's partitions, one after the other, or start as those and are learned.
     Source: Cheng et al., ECCV 2020 (an adjacency a group); Shi et al., arXiv 1805.07694 (learned ones).
 
     Args:
         graph: (P, V, V), the partitions.
         channels: C.
         groups: of channels, a divisor of C.
+        learned: whether the adjacencies are weights.
     """
 
-    def __init__(self, graph: Tensor, channels: int, groups: int) -> None:
+    adjacency: Tensor
+
+    def __init__(self, graph: Tensor, channels: int, groups: int, *, learned: bool) -> None:
         super().__init__()
         self.linear = Linear(channels, channels)
-        self.adjacency = nn.Parameter(torch.stack([graph[number % len(graph)] for number in range(groups)]))
+        start = torch.stack([graph[number % len(graph)] for number in range(groups)])  # (G, V, V)
+        if learned:
+            self.adjacency = nn.Parameter(start)
+        else:
+            self.register_buffer("adjacency", start, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns (T, V, R, C) of (T, V, R, C)."""

@@ -35,6 +35,7 @@ ANY = [
     {"pooling": "both", "weights": "channel", "norm": "before", "joints": "pooled"},
     {"pooling": "mean", "partner": False, "groups": 1, "activation": "tanh"},
     {"layers": 0, "body_layers": 1},
+    {"adjacency": "fixed"},
 ]
 
 
@@ -245,8 +246,11 @@ def test_the_input_norm_counts_only_who_is_there() -> None:
     assert norm.eval()(x, mask)[0, 0, 0].item() == pytest.approx(0.8, abs=1e-4)
 
 
-def test_a_convolution_starts_as_the_skeleton() -> None:
-    convolution = GraphConvolution(partitions(FOUR), 6, 3)
+@pytest.mark.parametrize("learned", [True, False])
+def test_a_convolution_starts_as_the_skeleton(learned: bool) -> None:
+    convolution = GraphConvolution(partitions(FOUR), 6, 3, learned=learned)
+    assert ("adjacency" in dict(convolution.named_parameters())) == learned
+    assert ("adjacency" in convolution.state_dict()) == learned
     torch.nn.init.eye_(convolution.linear.weight)
     x = torch.zeros(1, 4, 1, 6)
     x[0, 2] = 1.0  # the joint c, whose parent is b and whose child d
