@@ -1,0 +1,44 @@
+"""What the networks have in common: their recurrent block, and what stands around their bodies."""
+
+from typing import TypedDict
+
+from action_indrnn.classifier import Pooling
+from action_indrnn.config import Gated, Layered, Recurrent
+from action_indrnn.layers import RecurrentBlock
+
+
+def recurrent_block(
+    config: Recurrent, units: int, dropout: float, *, last: bool = False, channels: int | None = None
+) -> RecurrentBlock:
+    """Returns the recurrent block that a configuration describes; see `RecurrentBlock`."""
+    return RecurrentBlock(
+        units,
+        channels=channels,
+        dropout=dropout,
+        mask=config.dropout_mask,
+        norm=config.norm,
+        length=config.length,
+        magnification=config.magnification,
+        activation=config.activation,
+        bounded=config.bound == "clamp",
+        last=last,
+    )
+
+
+class Surroundings(TypedDict):
+    """Settings of `Classifier`."""
+
+    geometry: bool
+    time_difference: bool
+    input_norm: bool
+    pooling: Pooling
+
+
+def surroundings(config: Layered | Gated) -> Surroundings:
+    """What `Classifier` does for the networks of linear and gated layers, around their bodies."""
+    return {
+        "geometry": config.geometry,
+        "time_difference": config.time_difference,
+        "input_norm": config.input_norm,
+        "pooling": config.pooling,
+    }
