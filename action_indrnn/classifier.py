@@ -47,7 +47,7 @@ class RunningMean(nn.Module):
         The precision is that of x, single at least: a count of steps in half precision would end at 2048.
         """
         mean = x.mean(dim=0, dtype=torch.promote_types(x.dtype, torch.float32))
-        steps = mean.new_full((len(mean), 1), len(x))
+        steps = torch.full_like(mean[:, :1], len(x))  # exports for any B
         if before is not None:
             steps = steps + before[:, -1:]
             mean = before[:, :-1].lerp(mean, len(x) / steps)

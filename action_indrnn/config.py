@@ -54,7 +54,7 @@ class Recurrent(Network):
 
     Attributes:
         norm: batch normalisation after or before each recurrence.
-        activation: of every recurrence.
+        activation: of every recurrence; "none" is another word for "identity".
         length: steps that the bound on |u| is computed for.
         magnification: largest gradient magnification over `length` steps; |u| <= magnification ** (1 /
             length).
@@ -64,7 +64,9 @@ class Recurrent(Network):
     """
 
     norm: Literal["after", "before"] = "after"
-    activation: Literal["relu", "tanh", "identity"] = "relu"
+    activation: Annotated[
+        Literal["relu", "tanh", "identity"], BeforeValidator(lambda v: "identity" if v == "none" else v)
+    ] = "relu"
     length: Count = 20
     magnification: Annotated[float, Field(ge=1)] = 5.0
     bound: Literal["clamp", "penalty", "none"] = "clamp"

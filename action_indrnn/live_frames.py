@@ -3,7 +3,6 @@
 Shapes: `N` bodies in all frames, `V` joints, `R` rows, `M` actors that the network takes, `F` features.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 from action_indrnn.data_prep.clip import COORDINATE_LIMIT, Floats
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.people import Bodies, Placed
+
+TIME_LIMIT = 1e12  # seconds; clocks count from 1970 at most, and larger ones are none
 
 
 def check(
@@ -23,7 +24,7 @@ def check(
         ValueError: joints of another number, not finite or not metres, or no time.
     """
     for time in times:
-        if time is not None and not math.isfinite(time):
+        if time is not None and not abs(time) <= TIME_LIMIT:  # nor is NaN
             raise ValueError(f"time: expected seconds, found {time}")
     shape = (len(layout.joints), 3)
     names = [name for own in bodies for name in own]

@@ -104,6 +104,8 @@ def convert(
     if kinds != [config.kind]:
         found = f"that of a {kinds[0]} one" if kinds else f"the entries {', '.join(list(state)[:3])}"
         raise ValueError(f"{source}: expected the state_dict of a {config.kind} network, found {found}")
+    # Its class without CUDA keeps the recurrence in a cell of its own.
+    state = {name.replace(".indrnn1.indrnn_cell.", ".indrnn1."): value for name, value in state.items()}
     model = build(config, features, classes)
     ours = model.state_dict()
     names = {name: original_name(name, config) for name in ours}

@@ -112,6 +112,15 @@ class Scene:
         last = self.time
         if time is None:
             time = last if self.frame == 1 else last + self.grid.slot
+        if time < last - self.settings.gap:
+            # The clock began anew, or the newest stamp was wrong: what was before does not count.
+            events = self._drop(list(self.people.known))
+            self.people.names.clear()
+            self.start = self.time = time
+            self.before = -1
+            self.people.meet(found, time)
+            self.slot = 0
+            return False, events
         if time < last:
             return True, []
         self.time = time

@@ -162,7 +162,9 @@ class Trainer:
         with asked_to_stop() as stop, bar:
             while not self._finished(seconds, cpu_seconds):
                 rate = progress.schedule.learning_rate
-                for _ in range(progress.step % self.settings.every, self.settings.every):
+                begun = self.points[-1].step if self.points else 0
+                end = progress.step - progress.step % self.settings.every + self.settings.every
+                for _ in range(progress.step, end if limit is None else min(end, limit)):
                     if stop.is_set():
                         save()
                         raise KeyboardInterrupt
@@ -174,7 +176,7 @@ class Trainer:
                     seconds=time.perf_counter() - started,
                     cpu_seconds=time.process_time() - started_cpu,
                     learning_rate=rate,
-                    train_loss=progress.total / self.settings.every,
+                    train_loss=progress.total / (progress.step - begun),
                     loss=score.loss,
                     figure=score.figure,
                 )

@@ -128,10 +128,19 @@ def find(
     return sorted(sources, key=lambda source: (source.name, str(source)))
 
 
+def is_hidden(path: str) -> bool:
+    """Whether a path below what is searched is hidden, or the twin that a Mac keeps of every file."""
+    parts = PurePosixPath(path).parts
+    return any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in parts)
+
+
 def _in_folder(folder: Path, wanted: re.Pattern[str], what: str) -> Iterator[Source]:
     failed: list[OSError] = []
     for parent, folders, files in os.walk(folder, onerror=failed.append):
+        folders[:] = [name for name in folders if not is_hidden(name)]
         for path in (Path(parent, name) for name in files + folders):
+            if is_hidden(path.name):
+                continue
             if wanted.fullmatch(path.as_posix()):
                 yield Source(path, problem=_problem(path))
             elif path.suffix.lower() == ".zip" and path.name in files:
@@ -159,6 +168,5 @@ def _in_archive(path: Path, wanted: re.Pattern[str], what: str) -> list[Source]:
     return [
         Source(path, member, "" if count == 1 else f"expected the member once, found it {count} times")
         for member, count in members.items()
-        if wanted.fullmatch(member)
-        and not PurePosixPath(member).name.startswith("._")  # the twin that Mac archives hold of every file
+        if wanted.fullmatch(member) and not is_hidden(member)
     ]

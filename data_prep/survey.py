@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -144,8 +144,7 @@ def _take_archive(found: Survey, path: Path) -> None:
 
 def _take(found: Survey, source: Source, inner: str, size: int) -> None:
     """Sort one file, or member of an archive, in; `inner` is its path below what is surveyed."""
-    parts = PurePosixPath(inner).parts
-    if any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in parts):
+    if sources.is_hidden(inner):
         found.hidden.append(str(source))
     elif not sources.RECORDING.fullmatch(inner):
         found.unexpected.append(str(source))

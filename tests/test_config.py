@@ -196,3 +196,7 @@ def test_a_configuration_does_not_change() -> None:
 def test_loads_no_torch() -> None:
     program = "import sys, action_indrnn.config; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_no_activation_is_the_identity() -> None:
+    assert load("plain", ["model.activation=none"]).model.activation == "identity"

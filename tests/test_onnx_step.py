@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from action_indrnn import checkpoint, onnx_step
+from action_indrnn import checkpoint, models, onnx_step
 
 from .test_cli import call
 from .test_streaming import recognizer
@@ -41,6 +41,15 @@ def test_the_exported_step_gives_the_whole_clips_logits(tmp_path: Path, monkeypa
     assert np.abs(logits - expected).max() < 1e-4 * np.abs(expected).max()
     assert call(monkeypatch, "export", model, out) == 1
     assert "expected a new file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("pooling", ["mean", "both"])
+def test_a_running_mean_is_exported_for_any_batch(pooling: str, tmp_path: Path) -> None:
+    network = recognizer(pooling=pooling)
+    model = models.build(network.card.config, 150, len(network.card.classes)).eval()
+    difference, frames = onnx_step.export(model, network.card, tmp_path / "step.onnx")
+    assert difference < 1e-4
+    assert frames == 300
 
 
 def test_a_wrong_file_is_refused_and_a_state_beyond_float32_ends_the_check(

@@ -165,6 +165,10 @@ def test_a_plain_network(norm) -> None:
     weights, x = plain_weights(3, 8, 5, 4), torch.randn(6, 2, 5)
     model = original.convert(weights, Plain(layers=3, units=8, norm=norm), 5, 4)
     check(model, x, plain_forward(Original(weights, norm == "before"), x.double(), 3))
+    slow = {name.replace("indrnn1.", "indrnn1.indrnn_cell."): value for name, value in weights.items()}
+    assert slow.keys() != weights.keys()  # as its class for machines without CUDA calls them
+    again = original.convert(slow, Plain(layers=3, units=8, norm=norm), 5, 4)
+    torch.testing.assert_close(again.double().state_dict(), model.state_dict(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("norm", ["after", "before"])

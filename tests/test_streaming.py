@@ -136,6 +136,29 @@ def test_late_missing_and_stale() -> None:
     assert stream.feed({}, 10.2).answers == []  # nobody for longer than the gap
 
 
+def test_a_clock_that_begins_anew_and_a_wrong_stamp_silence_nobody() -> None:
+    stream = recognizer().stream()
+    joints = walk(3 * FRAMES)
+    for t in range(FRAMES):
+        stream.feed({0: joints[t]}, 120 + t / RATE)
+    fresh = recognizer().stream()
+    for t in range(FRAMES):
+        found, expected = stream.feed({0: joints[t]}, t / RATE), fresh.feed({0: joints[t]}, t / RATE)
+        assert not found.late
+        np.testing.assert_array_equal(found.answers[0].probabilities, expected.answers[0].probabilities)
+    stream.feed({0: joints[0]}, 1e9)
+    assert not stream.feed({0: joints[1]}, 1.0).late
+
+
+@pytest.mark.parametrize("time", [1.7e308, -1e13, math.nan, math.inf])
+def test_a_time_that_no_clock_shows_is_refused(time: float) -> None:
+    stream = recognizer().stream()
+    stream.feed({0: person()}, 0.0)
+    with pytest.raises(ValueError, match="time: expected seconds, found"):
+        stream.feed({0: person()}, time)
+    assert stream.feed({0: person()}, 1 / RATE).time == pytest.approx(1 / RATE)
+
+
 def test_a_person_found_again_under_another_id_goes_on() -> None:
     stream = recognizer().stream()
     run(stream, {4: walk(6)})
@@ -275,8 +298,9 @@ def test_whatever_comes_is_answered_and_can_be_cut_anywhere(frames: list, cut: i
             second.restore(first.save())
             first = second
         found, again = whole.feed(seen, time), first.feed(seen, time)
-        assert found.late == (time < newest)
-        newest = max(newest, time)
+        anew = time < newest - 2  # the clock has begun anew
+        assert found.late == (time < newest and not anew)
+        newest = time if anew else max(newest, time)
         assert (found.frame, found.time) == (number, newest)
         for one, other in zip(found.answers, again.answers, strict=True):
             assert one.bodies == other.bodies

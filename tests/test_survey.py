@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from action_indrnn.data_prep import survey
+from action_indrnn.data_prep import sources, survey
 from action_indrnn.data_prep.sources import Source
 
 from .conftest import person, skeleton_text
@@ -49,6 +49,16 @@ def test_everything_is_counted_and_named(folder: Path) -> None:
     assert "bad.zip: expected a zip archive" in damaged
     (reason,) = found.impossible()
     assert "expected action 1 to 60, found 61" in reason
+
+
+def test_preparing_takes_nothing_hidden(folder: Path) -> None:
+    (folder / ".trash").mkdir()
+    (folder / ".trash" / "S001C001P001R001A009.skeleton").write_bytes(TEXT)
+    found = survey.survey(folder)
+    assert len(found.hidden) == 3
+    taken = {source.name for source in sources.find([folder]) if not source.problem}
+    assert taken >= set(found.recordings)
+    assert "S001C001P001R001A009" not in taken
 
 
 def test_what_is_absent_follows_from_those_beside_it(folder: Path) -> None:

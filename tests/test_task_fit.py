@@ -71,6 +71,9 @@ def test_the_training_loss_is_the_mean_since_the_last_validation() -> None:
     made = trainer([1], steps=4)
     made.run()
     assert [point.train_loss for point in made.points] == pytest.approx([-0.05, -0.25], rel=1e-4)
+    made = trainer([1], steps=3)
+    made.run()
+    assert [point.train_loss for point in made.points] == pytest.approx([-0.05, -0.2], rel=1e-4)
 
 
 def test_the_rate_drops_when_nothing_gets_better_and_the_best_come_back() -> None:
@@ -92,7 +95,7 @@ def test_the_rate_drops_on_schedule() -> None:
 @pytest.mark.parametrize(
     ("settings", "scores", "steps"),
     [
-        ({"steps": 3}, [1], 4),  # looked at when a validation is due
+        ({"steps": 3}, [1], 3),  # with a validation of its own
         ({"enough": 0.5}, [3, 2, 0.4, 1], 6),
         ({"drop_every": 4, "learning_rate_min": 0.05}, [1], 4),
     ],
