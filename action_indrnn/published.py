@@ -51,7 +51,7 @@ def as_text(notes: bool = False) -> str:
     others = [name for name in config.names() if not config.load(name).published]
     lines += [
         "",
-        "paper: with the statistics of the test batch; log: the authors', with running statistics, as here",
+        "paper: of 2019 with the statistics of the test batch; log: the authors', with running ones, as here",
         f"without published figures: {', '.join(others)}",
         "a row is measured by: action-indrnn train CONFIG SET --protocol PROTOCOL --out RUN",
     ]
