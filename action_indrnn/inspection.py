@@ -25,6 +25,10 @@ _OTHERS = (
     "names of NTU RGB+D's form, but not its performers: other data; its classes may be others too, and its "
     "counts do not compare"
 )
+_NONE = (
+    "no recording under a name of NTU RGB+D: other raw data is not looked into; preprocess it, then inspect "
+    "the prepared set"
+)
 _NOT_ON_SCREEN = ("kind", "path")
 
 
@@ -64,7 +68,7 @@ def raw_report(path: Path, *, read: bool = False, workers: int = 0) -> dict[str,
         "path": str(path),
         "recordings": len(clips),
         "like": found.dataset if like_ntu else None,
-        "note": "" if like_ntu or not clips else _OTHERS,
+        "note": "" if like_ntu else _OTHERS if clips else _NONE,
         "actions": len({clip.action for clip in clips}),
         "usable": usable,
         "usable_of_whole_set": ntu.CLIPS[found.dataset] if like_ntu else None,

@@ -86,3 +86,10 @@ def test_a_part_of_ntu_and_a_recording_of_another_name_in_an_archive(tmp_path: P
 @pytest.mark.parametrize(("size", "text"), [(999, "999 bytes"), (1500, "1.5 KB"), (2.7e9, "2.7 GB")])
 def test_bytes_as_people_say_them(size: float, text: str) -> None:
     assert inspection.bytes_text(size) == text
+
+
+def test_other_raw_data_is_said_not_to_be_looked_into(tmp_path: Path) -> None:
+    (tmp_path / "clip.npy").write_bytes(b"0" * 9)
+    report = inspection.raw_report(tmp_path)
+    assert report["note"].startswith("no recording under a name of NTU RGB+D")
+    assert "preprocess it, then inspect" in inspection.as_text(report)
