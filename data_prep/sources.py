@@ -131,7 +131,7 @@ def find(
 def is_hidden(path: str) -> bool:
     """Whether a path below what is searched is hidden, or the twin that a Mac keeps of every file."""
     parts = PurePosixPath(path).parts
-    return any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in parts)
+    return any(re.match(r"\.(?!\.)|__MACOSX$", part) for part in parts)  # "../x" is not hidden
 
 
 def _in_folder(folder: Path, wanted: re.Pattern[str], what: str) -> Iterator[Source]:
