@@ -82,6 +82,21 @@ class JointLineDistances(nn.Module):
         return distances.flatten(0, 1).T
 
 
+def one_earlier(x: Tensor, before: Tensor | None, reverse: bool) -> tuple[Tensor, Tensor]:
+    """Returns the frame before each of x (T, B, F), zeros before the first, and the last one (B, F).
+
+    Args:
+        x: frames.
+        before: the frame that x goes on from, if there is one.
+        reverse: whether time is walked from the last frame to the first.
+    """
+    if before is None:
+        before = torch.zeros_like(x[0])
+    if reverse:
+        return torch.cat((x[1:], before[None])), x[0]
+    return torch.cat((before[None], x[:-1])), x[-1]
+
+
 class TimeDifference(nn.Module):
     """Every frame with its change since the frame before beside it; before the first stands 0.
 
@@ -98,10 +113,5 @@ class TimeDifference(nn.Module):
 
     def forward(self, x: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Returns (T, B, 2 units), x and its change, and the frame to go on from (B, units)."""
-        if before is None:
-            before = torch.zeros_like(x[0])
-        if self.reverse:
-            earlier, last = torch.cat((x[1:], before[None])), x[0]
-        else:
-            earlier, last = torch.cat((before[None], x[:-1])), x[-1]
+        earlier, last = one_earlier(x, before, self.reverse)
         return torch.cat((x, x - earlier), dim=2), last

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from action_indrnn.features import one_earlier
+
 
 class Streams(nn.Module):
     """Chosen streams beside each other in place of the joints.
@@ -62,12 +64,7 @@ class Streams(nn.Module):
 
     def forward(self, x: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Returns (T, B, width), stream after stream, and the frame to go on from (B, F)."""
-        if before is None:
-            before = torch.zeros_like(x[0])
-        if self.reverse:
-            earlier, last = torch.cat((x[1:], before[None])), x[0]
-        else:
-            earlier, last = torch.cat((before[None], x[:-1])), x[-1]
+        earlier, last = one_earlier(x, before, self.reverse)
         now = x.reshape(*x.shape[:2], -1, self.joints, 3)  # (T, B, M, V, 3)
         then = earlier.reshape(now.shape)
         both = _seen(now) & _seen(then)

@@ -9,7 +9,7 @@ import struct
 import zipfile
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,22 @@ _LARGEST_CLIP = 4 * SIZE_LIMIT  # bytes of all arrays
 _PACKED = 200  # times its packed size: beyond that it is a bomb, not joints
 
 
+def npy_head(file: IO[bytes], source: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether in Fortran order, and type of the `.npy` array that a file goes on with.
+
+    Raises:
+        ClipError: it is no such array, or of a later version.
+    """
+    try:
+        version = np.lib.format.read_magic(file)
+        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in readers:
+            raise ValueError(f"version {version}")
+        return readers[version](file)  # type: ignore[no-any-return]
+    except (ValueError, EOFError, SyntaxError, TypeError, TokenError) as error:
+        raise ClipError(f"{source}: expected an .npy array: {str(error)[:200]}") from error
+
+
 def parse(content: bytes, source: str) -> NDArray[Any]:
     """The array of an `.npy` file's bytes.
 
@@ -33,14 +49,7 @@ def parse(content: bytes, source: str) -> NDArray[Any]:
         ClipError: no such file, objects in it, or another length than its head says.
     """
     file = io.BytesIO(content)
-    try:
-        version = np.lib.format.read_magic(file)
-        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        if version not in readers:
-            raise ValueError(f"version {version}")
-        shape, fortran, dtype = readers[version](file)
-    except (ValueError, EOFError, SyntaxError, TypeError, TokenError) as error:
-        raise ClipError(f"{source}: expected an .npy array: {str(error)[:200]}") from error
+    shape, fortran, dtype = npy_head(file, source)
     if dtype.kind not in "fiuU":
         raise ClipError(f"{source}: expected numbers or texts, found {dtype}")
     rest = memoryview(content)[file.tell() :]

@@ -12,13 +12,13 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tokenize import TokenError  # numpy lets it pass
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from action_indrnn.data_prep import ntu, safe_pickle
 from action_indrnn.data_prep.clip import ClipError, Floats, from_joints
+from action_indrnn.data_prep.clip_arrays import npy_head
 from action_indrnn.data_prep.data_set import NTU_COLUMNS, DataSet, Left, Sample
 from action_indrnn.data_prep.protocols import TEST, TRAIN, Protocol
 from action_indrnn.data_prep.pyskl import MOST_CLASSES, class_names
@@ -46,14 +46,7 @@ class _Array(NamedTuple):
 
 
 def _array(file: IO[bytes], source: str, dimensions: int) -> _Array:
-    try:
-        version = np.lib.format.read_magic(file)
-        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        if version not in readers:
-            raise ValueError(f"version {version}")
-        shape, fortran, dtype = readers[version](file)
-    except (ValueError, EOFError, SyntaxError, TypeError, TokenError) as error:
-        raise ClipError(f"{source}: expected an .npy array: {str(error)[:200]}") from error
+    shape, fortran, dtype = npy_head(file, source)
     good = dtype.kind == "f" and not fortran and len(shape) == dimensions
     if not good or int(np.prod(shape[1:], dtype=object)) * dtype.itemsize > _LONGEST_CLIP:
         found = f"{dtype} of {str(shape)[:60]}{', Fortran order' if fortran else ''}"

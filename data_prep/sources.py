@@ -24,10 +24,8 @@ NO_ARCHIVE = (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError)
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
 PACKED_OTHERWISE = (RuntimeError, NotImplementedError)
 UNPACKABLE = (*DAMAGED, *PACKED_OTHERWISE)
-_PACKED, _LEAST = (
-    200,
-    1_000,
-)  # times its packed size; recordings reach about 5. And bytes, never called a bomb
+_PACKED = 200  # times its packed size; recordings reach about 5
+_LEAST = 1_000  # bytes, never called a bomb
 RECORDING = re.compile(r".*\.skeleton", re.IGNORECASE | re.DOTALL)
 
 
