@@ -37,7 +37,7 @@ def npy_head(file: IO[bytes], source: str) -> tuple[tuple[int, ...], bool, np.dt
         readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         if version not in readers:
             raise ValueError(f"version {version}")
-        return readers[version](file)  # type: ignore[no-any-return]
+        return readers[version](file)
     except (ValueError, EOFError, SyntaxError, TypeError, TokenError) as error:
         raise ClipError(f"{source}: expected an .npy array: {str(error)[:200]}") from error
 
