@@ -3,26 +3,26 @@ from pathlib import Path
 import pytest
 import torch
 
-from action_indrnn import config, models, step
+from action_indrnn import models, networks, step
 from action_indrnn.kernels import step as compiled
 
 SMALL = {
-    "plain": config.Plain(units=24, layers=3),
-    "plain-before": config.Plain(units=24, layers=3, norm="before", activation="tanh"),
-    "residual": config.Residual(units=24, blocks=2),
-    "residual-before": config.Residual(units=24, blocks=2, norm="before"),
-    "residual-geometry": config.Residual(units=24, blocks=1, geometry=True),
-    "identity": config.Plain(units=24, layers=2, activation="identity"),
-    "dense": config.Dense(growth_rate=4, blocks=(2, 1), time_difference=True),
-    "plain-mean": config.Plain(units=24, layers=2, pooling="both"),
-    "residual-difference": config.Residual(units=24, blocks=1, time_difference=True),
-    "plain-input-norm": config.Plain(units=24, layers=2, input_norm=True),
-    "lstm": config.LSTM(units=24, layers=2, pooling="mean"),
-    "convolutional": config.Convolutional(channels=(4, 8)),
+    "plain": networks.Plain(units=24, layers=3),
+    "plain-before": networks.Plain(units=24, layers=3, norm="before", activation="tanh"),
+    "residual": networks.Residual(units=24, blocks=2),
+    "residual-before": networks.Residual(units=24, blocks=2, norm="before"),
+    "residual-geometry": networks.Residual(units=24, blocks=1, geometry=True),
+    "identity": networks.Plain(units=24, layers=2, activation="identity"),
+    "dense": networks.Dense(growth_rate=4, blocks=(2, 1), time_difference=True),
+    "plain-mean": networks.Plain(units=24, layers=2, pooling="both"),
+    "residual-difference": networks.Residual(units=24, blocks=1, time_difference=True),
+    "plain-input-norm": networks.Plain(units=24, layers=2, input_norm=True),
+    "lstm": networks.LSTM(units=24, layers=2, pooling="mean"),
+    "convolutional": networks.Convolutional(channels=(4, 8)),
 }
 
 
-def network(settings: config.Model) -> models.Classifier:
+def network(settings: networks.Model) -> models.Classifier:
     """A network whose normalisations do something."""
     torch.manual_seed(0)
     model = models.build(settings, 150, 7)
@@ -115,7 +115,7 @@ def test_states_and_frames_of_another_kind_are_refused() -> None:
 
 
 def test_a_network_that_needs_the_whole_clip_is_refused() -> None:
-    model = models.build(config.Plain(units=8, layers=1, bidirectional=True), 150, 7)
+    model = models.build(networks.Plain(units=8, layers=1, bidirectional=True), 150, 7)
     with pytest.raises(
         ValueError, match="expected a network that walks forwards only, found a Bidirectional"
     ):

@@ -53,7 +53,7 @@ FLOORS = [
     {"scene_state", "live_frames"},
     {"scene"},
     {"windows", "people"},
-    {"processes", "options", "decision", "config_problems", "guard", "seeds", "markup"},
+    {"processes", "options", "decision", "config_problems", "networks", "guard", "seeds", "markup"},
     {"kernels", "data_prep", "configs"},
 ]
 ALLOWED = {
