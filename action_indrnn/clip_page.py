@@ -123,8 +123,7 @@ def curve(recognizer: Recognizer, clip: Clip) -> NDArray[np.float64]:
         clip: not yet normalised.
     """
     settings, card = recognizer.card.config, recognizer.card
-    clips = Clips.of_clips([normalize(clip, card.layout(), card.view)])
-    clips = clips.aligned(card.layout()) if settings.data.align else clips
+    clips = Clips.of_clips([normalize(clip, card.layout(), card.view)]).shown_as(settings.data, card.layout())
     frames = clip.present.shape[1]
     passes = settings.evaluate.passes
     lengths = evaluation.pass_lengths(settings.data.frames, settings.data.frames_deviation, passes)

@@ -56,8 +56,7 @@ class Exam:
                 f"{model}: trained under {card.protocol}, whose training clips are among the test clips of "
                 f"{protocol}; train under that protocol, or say --allow-overlap"
             )
-        clips = Clips.of_set(prepared)
-        clips = clips.aligned(card.layout()) if card.config.data.align else clips
+        clips = Clips.of_set(prepared).shown_as(card.config.data, card.layout())
         return cls(recognizer, prepared, clips, split)
 
     @property

@@ -110,7 +110,7 @@ class Recognizer:
         settings = self.card.config
         layout = self.card.layout()
         store = Clips.of_clips([normalize(clip, layout, self.card.view) for clip in clips])
-        store = store.aligned(layout) if settings.data.align else store
+        store = store.shown_as(settings.data, layout)
         logits = evaluation.scores(
             self.model,
             store,

@@ -57,7 +57,7 @@ def logits_of(network: Recognizer, joints: np.ndarray, start: int = 0) -> np.nda
     """(STRIDE, K) logits of the whole clip by the road of `classify`, one row for each choice of frames."""
     clip = Clip("clip", joints, joints.any(axis=(2, 3)))
     clips = Clips.of_clips([normalize(clip, LAYOUT, network.card.view)])
-    clips = clips.aligned(LAYOUT) if network.card.config.data.align else clips
+    clips = clips.shown_as(network.card.config.data, LAYOUT)
     numbers = torch.zeros(STRIDE, dtype=torch.int64)
     frames = torch.arange(FRAMES) * STRIDE + torch.arange(STRIDE)[:, None] + start
     with torch.inference_mode():
