@@ -18,13 +18,16 @@ Recipe = Literal["tracks", "ctr-gcn"]
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """Why a recording cannot become a clip."""
+class Outcome:
+    """What becomes of one recording, which may lie at several places.
 
-    reason: str
+    Attributes:
+        clip: of the first place that gives one, with the bodies left out; None where none does.
+        skipped: the other places and why nothing was taken from there.
+    """
 
-
-Outcome = tuple[Clip, list[Dropped]] | Skipped
+    clip: tuple[Clip, list[Dropped]] | None
+    skipped: list[tuple[Source, str]]
 
 
 def choose(recording: Recording, joint_layout: Layout, recipe: Recipe) -> tuple[Clip, list[Dropped]]:
@@ -44,17 +47,27 @@ def choose(recording: Recording, joint_layout: Layout, recipe: Recipe) -> tuple[
     return bodies.choose(recording, joint_layout)
 
 
-def prepare(chunk: list[Source], layout_name: str, view: View, recipe: Recipe) -> list[Outcome]:
-    """The outcome of each recording."""
+def prepare(chunk: list[tuple[Source, ...]], layout_name: str, view: View, recipe: Recipe) -> list[Outcome]:
+    """The outcome of each recording, given by the places where it lies; a damaged copy hides no good one."""
     joint_layout = layout.load(layout_name)
-    outcomes: list[Outcome] = []
-    for source in chunk:
+    return [_prepare(places, joint_layout, view, recipe) for places in chunk]
+
+
+def _prepare(places: tuple[Source, ...], joint_layout: Layout, view: View, recipe: Recipe) -> Outcome:
+    skipped: list[tuple[Source, str]] = []
+    for number, source in enumerate(places):
         try:
             recording = skeleton_file.parse(source.read(), str(source))
             clip, dropped = choose(recording, joint_layout, recipe)
-            outcomes.append((clip if recipe == "ctr-gcn" else normalize(clip, joint_layout, view), dropped))
         except ClipError as error:
-            outcomes.append(Skipped(str(error)))
+            skipped.append((source, str(error)))
         except OSError as error:
-            outcomes.append(Skipped(f"{source}: cannot be read: {error.strerror or error}"))
-    return outcomes
+            skipped.append((source, f"{source}: cannot be read: {error.strerror or error}"))
+        else:
+            clip = clip if recipe == "ctr-gcn" else normalize(clip, joint_layout, view)
+            skipped += [
+                (copy, f"{copy}: expected each clip once, found it in {source} too")
+                for copy in places[number + 1 :]
+            ]
+            return Outcome((clip, dropped), skipped)
+    return Outcome(None, skipped)
