@@ -51,6 +51,18 @@ def choose(recording: Recording, layout: Layout) -> tuple[Clip, list[Dropped]]:
     return Clip(recording.name, actors, present), dropped
 
 
+def untranslated(recording: Recording) -> tuple[Clip, list[Dropped]]:
+    """The clip of a recording's actors in camera space, as the scripts have it before they translate.
+
+    Raises:
+        ClipError: see `denoise`.
+    """
+    actors, dropped = denoise(recording)
+    lone = np.ones(actors.shape[:2], np.bool_)
+    present = lone if len(actors) == 1 else np.stack([_nonzero(actor) for actor in actors])
+    return Clip(recording.name, actors, present), dropped
+
+
 def denoise(recording: Recording) -> tuple[Floats, list[Dropped]]:
     """The joints (M, T, V, 3) of one or two actors in camera space, and the bodies left out.
 

@@ -155,6 +155,8 @@ def _write_pyskl(prepared: PreparedSet, out: Path, protocol: str) -> int:
         columns_of: dict[str, Any] = {str(column): value for column, value in row.items()}
         annotations.append({**columns_of, **annotation, "keypoint": _Keypoint(prepared, number)})
     content = {"split": split, "annotations": annotations, "layout": prepared.meta["layout"]["name"]}
+    made = prepared.meta["preprocessing"]
+    content["preprocessing"] = {"view": made["view"], "recipe": made.get("recipe", "tracks")}
     with out.open("wb") as file:
         pickler = pickle.Pickler(file, _PICKLE)
         table: dict[type, Any] = {_Keypoint: _Keypoint.plain}

@@ -79,7 +79,16 @@ def ctr_gcn(raw: Sequence[Path]) -> DataSet:
             yield from _npz_clips(path, part, numbers)
 
     names = ntu.actions()[:classes] if classes in (60, 120) else class_names(classes, ["?"])
-    return DataSet("ctr-gcn-npz", path.name, "ntu25", names, _PROTOCOL, columns=("split",), samples=samples)
+    return DataSet(
+        name="ctr-gcn-npz",
+        title=path.name,
+        layout="ntu25",
+        classes=names,
+        protocols=_PROTOCOL,
+        columns=("split",),
+        samples=samples,
+        recipe="imported ctr-gcn-npz",
+    )
 
 
 @contextmanager
@@ -166,6 +175,7 @@ def st_gcn(raw: Sequence[Path]) -> DataSet:
         protocols=_PROTOCOL,
         columns=(*columns, "split"),
         samples=samples,
+        recipe="imported stgcn-npy",
     )
 
 

@@ -26,7 +26,7 @@ from action_indrnn.data_prep.clip import ClipError, printable
 from action_indrnn.data_prep.data_set import DataSet, Left, Sample
 from action_indrnn.data_prep.fingerprint import Plan
 from action_indrnn.data_prep.layout import Layout
-from action_indrnn.data_prep.normalize import View, normalize
+from action_indrnn.data_prep.normalize import VIEWS, View, normalize
 from action_indrnn.data_prep.posture import Doubt
 from action_indrnn.data_prep.protocols import TEST, TRAIN
 from action_indrnn.data_prep.recordings import Outcome, Recipe
@@ -98,19 +98,18 @@ def preprocess(
         raw: files, folders, zip archives.
         out: the set's folder, new.
         view: see `normalize`.
-        recipe: see `recordings.choose`.
+        recipe: see `recordings.choose`; clips that were made before keep theirs.
         workers: processes; 0 for one a core.
         overwrite: replace a prepared set at `out`, once the new one is whole.
         say: is told at the start what a user should know.
 
     Raises:
-        ValueError: `raw` holds no usable clip, `out` is taken, the recipe knows no such view or data, or a
-            whole data set has other counts than published.
+        ValueError: `raw` holds no usable clip, `out` is taken, the recipe or the clips know no such view or
+            data, or a whole data set has other counts than published.
     """
-    if recipe == "ctr-gcn" and (view != "camera" or data_set.samples is not None):
-        raise ValueError("the recipe ctr-gcn: expected .skeleton recordings and the camera's view")
+    _check_options(data_set, view, recipe)
     joint_layout = data_set.joint_layout()
-    options = {"view": view, "recipe": recipe}
+    options = {"view": view, "recipe": data_set.recipe or recipe}
     doubts: Counter[Doubt] = Counter()
     plan = None if data_set.samples else _plan(data_set, raw)
     work = fingerprint.of(data_set, options, plan) if plan else ""
@@ -134,7 +133,7 @@ def preprocess(
                     clip = sample.clip
                     if data_set.samples is not None:
                         doubts.update(posture.doubts(clip, joint_layout))
-                        clip = normalize(clip, joint_layout, view)
+                        clip = clip if view == data_set.view else normalize(clip, joint_layout, view)
                     writer.add(clip, sample.columns, sample.dropped)
                     tally.dropped += len(sample.dropped)
                     _count(tally.counts, data_set, sample)
@@ -156,6 +155,22 @@ def preprocess(
         summary = Summary(writer.clips, writer.skipped, tally.dropped, whole, divided, doubts)
         writer.finish(_meta(data_set, joint_layout, options, summary, writer.rows))
     return summary
+
+
+def _check_options(data_set: DataSet, view: View, recipe: Recipe) -> None:
+    """Raises ValueError where a data set's clips cannot become what is asked for."""
+    if recipe == "ctr-gcn" and (view not in ("camera", "raw") or data_set.samples is not None):
+        raise ValueError("the recipe ctr-gcn: expected .skeleton recordings and the view camera or raw")
+    known: tuple[View, ...] = VIEWS
+    if data_set.view == "camera":
+        known = ("camera", "first-frame", "whole-clip")
+    elif data_set.view in ("first-frame", "whole-clip"):
+        known = ("first-frame", "whole-clip")
+    if view not in known:
+        raise ValueError(
+            f"{data_set.title}: expected the view {' or '.join(known)}, as its clips were made with "
+            f"'{data_set.view}', which cannot be undone; found '{view}'"
+        )
 
 
 def _to_know(plan: Plan | None, tally: _Tally, *, stale: bool) -> Iterator[str]:

@@ -4,8 +4,8 @@
      "annotations": [{"frame_dir": name, "label": int, "total_frames": T, "keypoint": (M, T, V, C)}, ...]}
 
 Integers that all annotations have beside these become columns of the index; without any, NTU names are taken
-apart. Our own files also name the joint layout and the classes. 2D key points are refused: they have no
-depth.
+apart. Our own files also say the joint layout, the classes, and the view and the recipe that their clips were made
+by. 2D key points are refused: they have no depth.
 """
 
 import re
@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 
 from action_indrnn.data_prep import layout, ntu, safe_pickle
-from action_indrnn.data_prep.clip import ClipError, from_joints
+from action_indrnn.data_prep.clip import ClipError, from_joints, printable
 from action_indrnn.data_prep.data_set import NTU_COLUMNS, DataSet, Left, Sample
+from action_indrnn.data_prep.normalize import VIEWS, View
 from action_indrnn.data_prep.protocols import NEITHER, TEST, TRAIN, Protocol
 
 SPLIT = re.compile(r"(?:(?P<name>\w+)_)?(?P<part>train|val|test)")
 ANNOTATION = ("frame_dir", "label", "total_frames", "keypoint")
 MOST_CLASSES = 10_000
+LONGEST_RECIPE = 60  # letters
 _LAYOUT = "ntu25"
 
 
@@ -48,6 +50,7 @@ def data_set(raw: Sequence[Path]) -> DataSet:
     names = [str(annotation["frame_dir"]) for annotation in annotations]
     if not columns and names and all(ntu.is_name(name) for name in names):
         columns = NTU_COLUMNS
+    recipe, view = _made_by(content.get("preprocessing", {}), path)
     name = content.get("layout", _LAYOUT)
     joint_layout = layout.load(str(name))
 
@@ -68,7 +71,20 @@ def data_set(raw: Sequence[Path]) -> DataSet:
         protocols={split: Protocol(split, (TRAIN,), (TEST,)) for split in roles},
         columns=(*columns, *roles),
         samples=samples,
+        recipe=recipe,
+        view=view,
     )
+
+
+def _made_by(told: object, path: Path) -> tuple[str, View | None]:
+    """The recipe and the view of the clips, as far as the file says them."""
+    if not isinstance(told, dict):
+        raise ClipError(f"{path}: expected a dictionary as 'preprocessing', found {str(told)[:40]!r}")
+    recipe, view = told.get("recipe", "imported pyskl"), told.get("view")
+    if not isinstance(recipe, str) or not 0 < len(recipe) <= LONGEST_RECIPE or view not in (None, *VIEWS):
+        found = f"{str(recipe)[:40]!r} and {str(view)[:40]!r}"
+        raise ClipError(f"{path}: preprocessing: expected a text as recipe and a view, found {found}")
+    return printable(recipe), view
 
 
 def _columns(annotations: list[dict[str, Any]]) -> tuple[str, ...]:

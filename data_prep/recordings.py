@@ -30,7 +30,9 @@ class Outcome:
     skipped: list[tuple[Source, str]]
 
 
-def choose(recording: Recording, joint_layout: Layout, recipe: Recipe) -> tuple[Clip, list[Dropped]]:
+def choose(
+    recording: Recording, joint_layout: Layout, recipe: str, view: View = "camera"
+) -> tuple[Clip, list[Dropped]]:
     """The clip of a recording's actors and the bodies left out.
 
     Args:
@@ -38,13 +40,21 @@ def choose(recording: Recording, joint_layout: Layout, recipe: Recipe) -> tuple[
         joint_layout: its joints.
         recipe: "tracks" is ours, see `bodies`; "ctr-gcn" is that of SGN's and CTR-GCN's scripts, see
             `ctr_gcn`, and translates.
+        view: of which "raw" alone matters here: then "ctr-gcn" does not translate.
 
     Raises:
-        ClipError: no actor.
+        ClipError: no actor, or the recipe is that of files which were made elsewhere.
     """
-    if recipe == "ctr-gcn":
-        return ctr_gcn.choose(recording, joint_layout)
-    return bodies.choose(recording, joint_layout)
+    if recipe == "tracks":
+        return bodies.choose(recording, joint_layout)
+    if recipe != "ctr-gcn":
+        raise ClipError(
+            f"{recording.source}: expected a clip made as the model's were ('{recipe}'), found a .skeleton "
+            "recording, of which 'tracks' or 'ctr-gcn' makes clips; joints as .npy or .json are taken"
+        )
+    if view == "raw":
+        return ctr_gcn.untranslated(recording)
+    return ctr_gcn.choose(recording, joint_layout)
 
 
 def prepare(chunk: list[tuple[Source, ...]], layout_name: str, view: View, recipe: Recipe) -> list[Outcome]:
@@ -58,7 +68,7 @@ def _prepare(places: tuple[Source, ...], joint_layout: Layout, view: View, recip
     for number, source in enumerate(places):
         try:
             recording = skeleton_file.parse(source.read(), str(source))
-            clip, dropped = choose(recording, joint_layout, recipe)
+            clip, dropped = choose(recording, joint_layout, recipe, view)
         except ClipError as error:
             skipped.append((source, str(error)))
         except OSError as error:

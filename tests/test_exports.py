@@ -51,6 +51,34 @@ def test_pyskl_and_back_loses_nothing(made_set: PreparedSet, exported: dict, tmp
         assert back.meta["protocols"][name]["clips"] == rule["clips"]
 
 
+@pytest.mark.parametrize("form", ["pyskl-pkl", "ctr-gcn-npz", "stgcn-npy"])
+def test_a_set_says_where_its_clips_were_made(
+    made_set: PreparedSet, exported: dict, tmp_path: Path, form: str
+) -> None:
+    name = form.removesuffix("-pkl")
+    found = imported(name, exported[form], tmp_path / "set").meta["preprocessing"]
+    told = made_set.meta["preprocessing"]
+    assert told["recipe"] == "tracks"
+    assert found == (told if name == "pyskl" else {**told, "recipe": f"imported {name}"})
+
+
+def test_what_a_pickle_says_of_its_clips(tmp_path: Path) -> None:
+    foreign = pickled(tmp_path, annotation())
+    assert imported("pyskl", foreign, tmp_path / "a").meta["preprocessing"]["recipe"] == "imported pyskl"
+    turned = pickled(tmp_path, annotation(), preprocessing={"recipe": "ctr-gcn", "view": "first-frame"})
+    with pytest.raises(ValueError, match=r"expected the view first-frame or whole-clip, .* found 'camera'"):
+        imported("pyskl", turned, tmp_path / "b")
+    data_set = catalogue.find("pyskl", [turned])
+    preprocess.preprocess(data_set, [turned], tmp_path / "b", view="first-frame")
+    ours = archive.read(tmp_path / "b")
+    assert ours.meta["preprocessing"] == {"view": "first-frame", "recipe": "ctr-gcn", "most_actors": 2}
+    expected = annotation()["keypoint"].astype(np.float32)
+    np.testing.assert_array_equal(ours.clip(0).joints, expected)  # turned already, and not again
+    for wrong in ("text", {"recipe": ""}, {"recipe": 5}, {"view": "side"}):
+        with pytest.raises(ValueError, match="preprocessing"):
+            catalogue.find("pyskl", [pickled(tmp_path, annotation(), preprocessing=wrong)])
+
+
 def test_a_pickle_is_written_with_memory_for_a_clip(made_set: PreparedSet, tmp_path: Path) -> None:
     tracemalloc.start()
     exports.write(made_set, tmp_path / "a.pkl", "pyskl-pkl", "")
