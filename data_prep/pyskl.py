@@ -4,8 +4,8 @@
      "annotations": [{"frame_dir": name, "label": int, "total_frames": T, "keypoint": (M, T, V, C)}, ...]}
 
 Integers that all annotations have beside these become columns of the index; without any, NTU names are taken
-apart. Our own files also say the joint layout, the classes, and the view and the recipe that their clips were made
-by. 2D key points are refused: they have no depth.
+apart. Our own files also say the joint layout, the classes, and the view and the recipe of their clips. 2D
+key points are refused: they have no depth.
 """
 
 import re
