@@ -127,13 +127,13 @@ def _classes(given: object, annotations: list[Any], names: list[str], path: Path
         raise ClipError(f"{path}: expected labels from 0 to {MOST_CLASSES - 1}, found {found}")
     if isinstance(given, list) and len(given) > max(labels):
         return tuple(map(str, given))
-    return class_names(max(labels) + 1, names)
+    return class_names(max(labels) + 1, all(map(ntu.is_own, names, labels)))
 
 
-def class_names(count: int, names: Sequence[str]) -> tuple[str, ...]:
-    """Names for classes that have none: NTU's where the clips have NTU's names, else numbers."""
-    if count <= len(ntu.actions()) and all(map(ntu.is_name, names)):
-        return ntu.actions()[: 60 if count <= 60 else 120]
+def class_names(count: int, of_ntu: bool) -> tuple[str, ...]:
+    """Names for classes that have none: those of NTU RGB+D 60 or 120 for clips of theirs, else numbers."""
+    if of_ntu and count in (60, 120):
+        return ntu.actions()[:count]
     return tuple(f"class {number}" for number in range(1, count + 1))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from action_indrnn.data_prep import archive, catalogue, exports, padded, preprocess, protocols
+from action_indrnn.data_prep import archive, catalogue, exports, ntu, padded, preprocess, protocols
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.clip import ClipError
 
@@ -129,6 +129,7 @@ def test_st_gcn_and_back(made_set: PreparedSet, exported: dict, tmp_path: Path) 
         last = theirs.joints.shape[1]
         np.testing.assert_array_equal(theirs.joints, ours.joints[: len(theirs.joints), :last])
         assert not ours.present[:, last:].any()
+    assert back.classes == [f"class {number}" for number in range(1, back.index["label"].max() + 2)]
     assert back.index["subject"].tolist() == [int(name[9:12]) for name in back.index["name"]]
     assert roles(back, "split") == roles(made_set, "xsub")
 
@@ -187,6 +188,36 @@ def test_a_foreign_pickle_of_float16_and_names_of_its_own(tmp_path: Path) -> Non
     assert back.clip(1).present.tolist() == [[False] * 3 + [True] * 4]  # who is never seen is left out
     assert back.classes == ["class 1", "class 2"]
     assert back.meta["protocols"]["given"]["clips"] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ("S001C001P001R001A060", "jump up"),  # performer 1 was in setup 1
+        ("S001C001P009R001A060", "class 1"),  # performer 9 was not
+        ("S001C001P001R001A059", "class 1"),  # is another action
+        ("a wave", "class 1"),
+    ],
+)
+def test_ntu_s_class_names_are_for_ntu_s_clips(tmp_path: Path, last: str, expected: str) -> None:
+    first = annotation(frame_dir="S001C001P001R001A027", label=26)
+    path = pickled(tmp_path, first, annotation(frame_dir=last, label=59))
+    classes = catalogue.find("pyskl", [path]).classes
+    assert len(classes) == 60
+    assert classes[0 if expected == "class 1" else 26] == expected
+    only = catalogue.find("pyskl", [pickled(tmp_path, first)]).classes
+    assert only == tuple(f"class {number}" for number in range(1, 28))
+
+
+def test_an_npz_has_ntu_s_class_names_with_ntu_s_counts_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = npz(
+        tmp_path / "a.npz", {**GOOD, **{f"y_{part}": npy(np.eye(2, 60)) for part in ("train", "test")}}
+    )
+    assert padded.ctr_gcn([path]).classes[0] == "class 1"
+    monkeypatch.setitem(ntu.COUNTS, ("ntu60", "xsub"), (2, 2))
+    assert padded.ctr_gcn([path]).classes == ntu.actions()[:60]
 
 
 @pytest.mark.parametrize(
