@@ -70,12 +70,14 @@ class Recognizer:
             recorded: the file's joint layout, where it is not the model's but has a map to it.
 
         Raises:
-            ClipError: the file is no such recording, or of other joints; names file and line or field.
+            ClipError: the file is no such recording, of other joints, or a `.skeleton` recording for a model
+                of clips that were made elsewhere; names file and line or field.
             OSError: it cannot be read.
         """
         if not isinstance(source, Source):
             source = Source(Path(source))
-        return clip_file.read(source, self.card.layout(), recorded, recipe=self.card.recipe)[0]
+        card = self.card
+        return clip_file.read(source, card.layout(), recorded, recipe=card.recipe, view=card.view)[0]
 
     def doubts(self, clip: Clip) -> list[str]:
         """What looks wrong with a clip, in words: left and right swapped, heads below hips."""

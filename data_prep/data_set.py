@@ -8,6 +8,7 @@ from action_indrnn.data_prep import layout, ntu
 from action_indrnn.data_prep.bodies import Dropped
 from action_indrnn.data_prep.clip import Clip, ClipError
 from action_indrnn.data_prep.layout import Layout
+from action_indrnn.data_prep.normalize import View
 from action_indrnn.data_prep.ntu import ClipName
 from action_indrnn.data_prep.protocols import Protocol
 
@@ -61,6 +62,8 @@ class DataSet:
         columns: the index's own columns beside name and label.
         samples: reads the clips of raw files; None for `.skeleton` recordings, which have NTU's names.
         own_layout: its joint layout where none of that name is shipped.
+        recipe: by what the clips of its files were made, where that was done before; see `recordings.choose`.
+        view: how these are normalised already, where their files say it.
     """
 
     name: str
@@ -73,6 +76,8 @@ class DataSet:
     columns: tuple[str, ...] = NTU_COLUMNS
     samples: Callable[[Sequence[Path]], Samples] | None = None
     own_layout: Layout | None = None
+    recipe: str = ""
+    view: View | None = None
 
     def joint_layout(self) -> Layout:
         """Its joint layout."""

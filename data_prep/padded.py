@@ -78,8 +78,19 @@ def ctr_gcn(raw: Sequence[Path]) -> DataSet:
         for part, (numbers, _) in labels.items():
             yield from _npz_clips(path, part, numbers)
 
-    names = ntu.actions()[:classes] if classes in (60, 120) else class_names(classes, ["?"])
-    return DataSet("ctr-gcn-npz", path.name, "ntu25", names, _PROTOCOL, columns=("split",), samples=samples)
+    # There are no names to tell NTU's clips by, but a whole NTU RGB+D has as many as published.
+    sizes = len(labels["train"][0]), len(labels["test"][0])
+    of_ntu = any(sizes == counts for (name, _), counts in ntu.COUNTS.items() if name == f"ntu{classes}")
+    return DataSet(
+        name="ctr-gcn-npz",
+        title=path.name,
+        layout="ntu25",
+        classes=class_names(classes, of_ntu),
+        protocols=_PROTOCOL,
+        columns=("split",),
+        samples=samples,
+        recipe="imported ctr-gcn-npz",
+    )
 
 
 @contextmanager
@@ -151,7 +162,7 @@ def st_gcn(raw: Sequence[Path]) -> DataSet:
     folder = raw[0]
     parts = {part: _labels(folder / f"{part}_label.pkl") for part in ("train", "val")}
     names = [name for part in parts.values() for name in part[0]]
-    count = max((label for part in parts.values() for label in part[1]), default=-1) + 1
+    labels = [label for part in parts.values() for label in part[1]]
     columns = NTU_COLUMNS if names and all(map(ntu.is_name, names)) else ()
 
     def samples(_raw: Sequence[Path]) -> Iterator[Sample | Left]:
@@ -162,10 +173,11 @@ def st_gcn(raw: Sequence[Path]) -> DataSet:
         name="stgcn-npy",
         title=folder.name,
         layout="ntu25",
-        classes=class_names(count, names),
+        classes=class_names(max(labels, default=-1) + 1, all(map(ntu.is_own, names, labels))),
         protocols=_PROTOCOL,
         columns=(*columns, "split"),
         samples=samples,
+        recipe="imported stgcn-npy",
     )
 
 

@@ -69,8 +69,9 @@ def to_clip(points: Points, recorded: Layout, wanted: Layout) -> tuple[Clip, lis
             + layouts.NO_DEPTH
         )
     _check_origin(joints, recorded, points.source)
-    joints, dropped = _actors(_filled(joints, seen, recorded), seen)
-    joints = _house_axes(joints, recorded)
+    joints = _filled(joints, seen, recorded)
+    chosen, dropped = actors(joints, np.any(seen, axis=2))
+    joints = _house_axes(joints[chosen], recorded)
     if wanted != recorded:
         joints = mapping(recorded, wanted, points.source) @ joints
     return from_joints(points.name, joints, points.source), dropped
@@ -159,9 +160,13 @@ def _filled(joints: Doubles, seen: Bools, layout: Layout) -> Doubles:
     return filled
 
 
-def _actors(joints: Doubles, seen: Bools) -> tuple[Doubles, list[Dropped]]:
-    """The joints of at most two bodies, and the bodies left out, numbered from 0 in the file's order."""
-    there: Bools = np.any(seen, axis=2)
+def actors(joints: NDArray[np.floating], there: Bools) -> tuple[NDArray[np.intp], list[Dropped]]:
+    """Those two bodies that move most, in the file's order, and the bodies left out, numbered from 0.
+
+    Args:
+        joints: (M, T, V, 3).
+        there: (M, T), whether the body is in the frame.
+    """
     bodies = np.flatnonzero(there.any(axis=1))
     motion = [float(joints[body, there[body]].var(axis=0).sum()) for body in bodies]
     ranked = bodies[np.argsort([-amount for amount in motion], kind="stable")]
@@ -169,7 +174,7 @@ def _actors(joints: Doubles, seen: Bools) -> tuple[Doubles, list[Dropped]]:
         Dropped(int(body), int(there[body].sum()), f"more than {MOST_ACTORS} actors, this one moves least")
         for body in ranked[MOST_ACTORS:]
     ]
-    return joints[np.sort(ranked[:MOST_ACTORS])], dropped
+    return np.sort(ranked[:MOST_ACTORS]), dropped
 
 
 def _house_axes(joints: Doubles, layout: Layout) -> Doubles:

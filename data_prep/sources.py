@@ -13,9 +13,8 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from action_indrnn.data_prep.clip import ClipError, printable
-from action_indrnn.data_prep.skeleton_file import SIZE_LIMIT
+from action_indrnn.data_prep.skeleton_file import SIZE_LIMIT, SUFFIX
 
-SUFFIX = ".skeleton"
 # What zipfile raises for a file that is no archive it can list: a damaged one, one of a later version of the
 # format, a name that is no text.
 NO_ARCHIVE = (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError)
