@@ -22,7 +22,7 @@ from action_indrnn.picture import Film
 from action_indrnn.recognizer import Recognizer
 
 FRAMES_LIMIT = 9_000  # five minutes at 30 frames a second; NTU's longest clip has 300
-_DECIMALS = 4  # of metres
+_DECIMALS = 7  # of metres: sent back as live frames, they are the clip that they were
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from action_indrnn import checkpoint, evaluation, step, streaming
 from action_indrnn.checkpoint import Card
 from action_indrnn.data_prep import clip_file, posture
+from action_indrnn.data_prep import layout as layouts
 from action_indrnn.data_prep.clip import Clip
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import check_causal, normalize
@@ -138,17 +139,22 @@ class Recognizer:
         check_causal(self.card.view)
         return step.of(self.model)
 
-    def stream(self, **settings: Any) -> Stream:
+    def stream(self, layout: Layout | str | None = None, **settings: Any) -> Stream:
         """A new stream, which answers after every frame; see `streaming.Stream.feed`.
 
         Args:
+            layout: of the frames, with their unit and axes: a value, a shipped name, or a `.toml` file; the
+                model's joints in metres, y up, if not given.
             settings: of `streaming.Settings`; the duration is that of the training clips if not given.
 
         Raises:
-            ValueError: the network needs the whole clip, or a setting is out of range.
+            ValueError: the network needs the whole clip, a setting is out of range, or the layout has no map
+                to the model's.
         """
-        return Stream(self.step, self.card, streaming.settings_for(self.card, **settings))
+        recorded = layouts.find(layout) if isinstance(layout, str) else layout
+        return Stream(self.step, self.card, streaming.settings_for(self.card, **settings), recorded)
 
-    def streams(self, **settings: Any) -> Streams:
+    def streams(self, layout: Layout | str | None = None, **settings: Any) -> Streams:
         """Many streams, stepped together; see `stream`."""
-        return Streams(self.step, self.card, streaming.settings_for(self.card, **settings))
+        recorded = layouts.find(layout) if isinstance(layout, str) else layout
+        return Streams(self.step, self.card, streaming.settings_for(self.card, **settings), recorded)

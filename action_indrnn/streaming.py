@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from action_indrnn import live_frames, scene_state
 from action_indrnn.checkpoint import Card
 from action_indrnn.data_prep.clip import Floats
+from action_indrnn.data_prep.frame_map import FrameMap
+from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import placement
 from action_indrnn.decision import update_all
 from action_indrnn.people import Bodies, Unit
@@ -67,13 +69,25 @@ class Stream:
     Frames have a time stamp or come at the settings' rate. Faster streams are thinned, slower ones step
     several phases with one frame, missing frames are left out, late ones are answered and not used. Each
     person, and each pair that stands close where the network takes two actors, has its own state.
+
+    Args:
+        step: of the network.
+        card: of the model.
+        settings: how frames become answers.
+        recorded: the joints, unit and axes of the frames, where these are not the model's joints in metres, y
+            up.
+
+    Raises:
+        ValueError: that layout has no map to the model's.
     """
 
-    def __init__(self, step: Step, card: Card, settings: Settings) -> None:
+    def __init__(self, step: Step, card: Card, settings: Settings, recorded: Layout | None = None) -> None:
         self.step = step
         self.card = card
         self.settings = settings
         self.layout = card.layout()
+        self.recorded = recorded or self.layout
+        self.map = None if recorded is None else FrameMap(recorded, self.layout)
         actors = card.features // (3 * len(self.layout.joints))
         grid = settings.grid(card.config.data.frames)
         self.scene = Scene(settings, grid, actors, step.width, len(card.classes))
@@ -86,8 +100,8 @@ class Stream:
         """What the stream says after one more frame.
 
         Args:
-            bodies: joints (V, 3) in metres, y up, by the tracker's body id; joints of nothing but zeros, and
-                none at all, mean that nobody was seen.
+            bodies: joints (V, 3) by the tracker's body id, as `recorded` says; joints of nothing but zeros,
+                and none at all, mean that nobody was seen.
             time: seconds, of any origin; one frame after the last if not given.
 
         Raises:
@@ -101,7 +115,13 @@ class Stream:
         Raises:
             ValueError: joints of another number, not finite or not metres, or no time.
         """
-        live_frames.check([bodies], [time], self.layout)
+        live_frames.check([bodies], [time], self.layout, [self.map])
+
+    def mapped(self, bodies: Bodies) -> Bodies:
+        """The bodies of a frame that `check` passed in metres, y up, and the model's joints."""
+        if self.map is None:
+            return bodies
+        return {name: self.map.joints(pose, f"body {name}") for name, pose in bodies.items()}
 
     def save(self) -> bytes:
         """The state as safetensors, for `restore`."""
@@ -127,7 +147,8 @@ def feed_all(frames: Sequence[tuple[Stream, Bodies, float | None]]) -> list[Fram
     if not frames:
         return []
     streams, bodies, times = zip(*frames, strict=True)
-    joints, found = live_frames.check(bodies, times, streams[0].layout)
+    maps = [stream.map for stream in streams]
+    joints, found = live_frames.check(bodies, times, streams[0].layout, maps)
     pending = []
     for stream, placed, time in zip(streams, found, times, strict=True):
         scene = stream.scene
@@ -234,8 +255,8 @@ def _softmax(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
 class Streams:
     """Many streams of one model, opened by name as their frames come, stepped together."""
 
-    def __init__(self, step: Step, card: Card, settings: Settings) -> None:
-        self.step, self.card, self.settings = step, card, settings
+    def __init__(self, step: Step, card: Card, settings: Settings, recorded: Layout | None = None) -> None:
+        self.step, self.card, self.settings, self.recorded = step, card, settings, recorded
         self.open: dict[Hashable, Stream] = {}
 
     def feed(self, frames: Mapping[Hashable, tuple[Bodies, float | None]]) -> dict[Hashable, FrameAnswers]:
@@ -246,7 +267,7 @@ class Streams:
         """
         for name in frames:
             if name not in self.open:
-                self.open[name] = Stream(self.step, self.card, self.settings)
+                self.open[name] = Stream(self.step, self.card, self.settings, self.recorded)
         together = [(self.open[name], bodies, time) for name, (bodies, time) in frames.items()]
         return dict(zip(frames, feed_all(together), strict=True))
 

@@ -69,6 +69,11 @@ class Layout:
             order += [(child, joint) for child, above in self.bones if above == joint]
         return order
 
+    @property
+    def is_metres_y_up(self) -> bool:
+        """Whether clip files in this layout hold what prepared sets hold."""
+        return (self.unit, self.up, self.mirrored) == ("m", "y", False)
+
     def table(self) -> dict[str, Any]:
         """The layout as `from_table` takes it: joints by name."""
 
@@ -209,6 +214,17 @@ def order(names: Sequence[str], layout: Layout, source: str, *, spare: bool = Fa
             + "; ".join(f"{what}: {', '.join(joints)}" for what, joints in told if joints)
         )
     return [there.index(word) for word in wanted]
+
+
+def miscounted(layout: Layout, count: int) -> str:
+    """What was expected and found where joints without names are not as many as a layout's, in words."""
+    others = [name for name in shipped() if len(load(name).joints) == count]
+    flat = [f"{text} (2D)" for name, text in FLAT.items() if name.endswith(str(count))]
+    like = f"; so many have {', '.join(others + flat)}" if others or flat else ""
+    return (
+        f"expected the {len(layout.joints)} joints of {layout.name} ({', '.join(layout.joints)}), "
+        f"found {count} without names{like}"
+    )
 
 
 def shipped() -> list[str]:

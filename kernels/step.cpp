@@ -50,18 +50,19 @@ struct Queue {
     static void drain(void* self) {
         auto& queue = *static_cast<Queue*>(self);
         const auto& call = *queue.call;
-        static thread_local std::vector<float> trunk;  // kept, so that a frame allocates nothing
-        if (int64_t(trunk.size()) < queue.rows * call.widest) trunk.resize(queue.rows * call.widest);
+        static thread_local std::vector<float> memory;  // kept, so that a frame allocates nothing
+        const int64_t needed = queue.rows * indrnn_step::scratch(call);
+        if (int64_t(memory.size()) < needed) memory.resize(needed);
         for (int64_t first; (first = queue.next.fetch_add(queue.rows)) < call.rows;) {
             const int64_t end = first + queue.rows < call.rows ? first + queue.rows : call.rows;
-            queue.advance(call, first, end, trunk.data());
+            queue.advance(call, first, end, memory.data());
         }
     }
 };
 
 }  // namespace
 
-INDRNN_API int64_t indrnn_step_version() { return 2; }
+INDRNN_API int64_t indrnn_step_version() { return 3; }
 
 INDRNN_API const char* indrnn_step_level() { return best().name; }
 

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from action_indrnn.kernels import cpu
 
-VERSION = 2  # of the layout of `Layer` and `Call` in step.h
+VERSION = 3  # of the layout of `Layer` and `Call` in step.h
 PANEL = 32  # outputs whose weights stand together, as in step.h
 ACTIVATIONS = ("relu", "identity")
 _LAYER = struct.Struct("=9q")
-_CALL = struct.Struct("=13q")
+_CALL = struct.Struct("=19q")
 
 
 class Layer(NamedTuple):
@@ -40,6 +40,34 @@ class Layer(NamedTuple):
     scale: Tensor | None
     shift: Tensor | None
     u: Tensor
+
+
+class Front(NamedTuple):
+    """What stands before the layers: the frame is kept in the state's first numbers.
+
+    Attributes:
+        kept: the last numbers of a row, which are the frame.
+        bodies: in it; one whose numbers are all 0 is absent.
+        motion: whether the first layer gets the frame's change since the one before, behind the row; where a
+            body is or was absent, it is 0.
+    """
+
+    kept: int
+    bodies: int
+    motion: bool
+
+
+class Mean(NamedTuple):
+    """What stands behind the layers: the mean over all steps of scale * h + shift, and their number.
+
+    Attributes:
+        scale, shift: (H,), or none.
+        alone: whether the classifier reads the mean alone, or the last layer's h and behind it the mean.
+    """
+
+    scale: Tensor | None
+    shift: Tensor | None
+    alone: bool
 
 
 def _load(path: Path) -> tuple[ctypes.CDLL | None, str]:
@@ -91,13 +119,24 @@ class Program:
         layers: from the input on.
         weight, bias: of the classifier, (K, H) and (K,).
         activation: one of `ACTIVATIONS`, of every layer.
+        front: before the layers, if something does.
+        mean: behind the layers, if there is one.
 
     Attributes:
         inputs, width, classes: F, N and K.
     """
 
-    def __init__(self, layers: Sequence[Layer], weight: Tensor, bias: Tensor, activation: str) -> None:
-        tensors = [tensor for layer in layers for tensor in layer if isinstance(tensor, Tensor)]
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        weight: Tensor,
+        bias: Tensor,
+        activation: str,
+        front: Front | None = None,
+        mean: Mean | None = None,
+    ) -> None:
+        parts = [*layers] if mean is None else [*layers, mean]
+        tensors = [tensor for part in parts for tensor in part if isinstance(tensor, Tensor)]
         if any(one.dtype != torch.float32 or not one.is_cpu for one in (*tensors, weight, bias)):
             raise ValueError("expected float32 weights on a CPU, found others")
         self.kept: list[Tensor] = []  # the addresses below are theirs
@@ -113,10 +152,21 @@ class Program:
             for layer in layers
         )
         self.memory = ctypes.create_string_buffer(packed, len(packed))
-        self.inputs, self.width = layers[0].weight.shape[1], sum(len(layer.bias) for layer in layers)
+        kept, bodies, motion = front or (0, 1, False)
+        self.inputs = layers[0].weight.shape[1] - (kept if motion else 0)
+        self.width = kept + sum(len(layer.bias) for layer in layers)
+        affine: tuple[Tensor | None, Tensor | None] = (None, None)
+        reads = 0
+        if mean is not None:
+            affine, reads = (mean.scale, mean.shift), 1 if mean.alone else 2
+            self.width += len(layers[-1].bias) + 1
         self.widest, self.classes = max(len(layer.bias) for layer in layers), len(bias)
         addresses = (self._keep(_panels(weight)), self._keep(bias))
-        self.head = (ctypes.addressof(self.memory), len(layers), *addresses, *weight.shape)
+        self.head = (
+            *(ctypes.addressof(self.memory), len(layers), *addresses, *weight.shape),
+            *(kept, bodies, motion, reads),
+            *(0 if one is None else self._keep(one) for one in affine),
+        )
 
     def _keep(self, tensor: Tensor) -> int:
         self.kept.append(tensor.contiguous())

@@ -64,7 +64,7 @@ def test_units_and_axes(more: dict[str, object], expected: tuple[float, ...]) ->
 @pytest.mark.parametrize("up", layout.UPS)
 def test_an_up_axis_turns_and_never_mirrors(up: str) -> None:
     axes = np.eye(3)[None, None]
-    turned = points._house_axes(axes, chain(up=up))[0, 0]
+    turned = points.house_axes(axes, chain(up=up))[0, 0]
     assert np.linalg.det(turned) == pytest.approx(1)
     direction = np.eye(3)["xyz".index(up[-1])] * (-1 if up[0] == "-" else 1)
     np.testing.assert_array_equal(direction @ turned, (0, 1, 0))

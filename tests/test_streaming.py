@@ -35,7 +35,7 @@ def recognizer(view: str = "camera", data: tuple[str, ...] = (), **model: object
         classes=tuple(made.CLASSES), features=150, view=view, joint_layout=LAYOUT.table(), seed=0, epochs=1,
         clips=(1, 1, 1), held_out="nobody", clip_frames=FRAMES * STRIDE,
     )  # fmt: skip
-    network = models.build(settings, 150, len(made.CLASSES)).eval()
+    network = models.build(settings, 150, len(made.CLASSES), LAYOUT).eval()
     with torch.no_grad():
         network.classifier.weight.mul_(30)  # answers that differ
     return Recognizer(network, card)
@@ -228,9 +228,9 @@ def test_many_streams_at_once_are_as_if_alone() -> None:
 @pytest.mark.parametrize(
     ("joints", "time", "message"),
     [
-        (np.zeros((20, 3)), None, "body 1: joints: expected 25 joints of 3 coordinates, found shape"),
-        (np.full((25, 3), math.nan), None, "body 1: joints: expected metres within"),
-        (person(3000), None, "body 1: joints: expected metres within"),
+        (np.zeros((20, 3)), None, "body 1: expected the 25 joints of ntu25 .*, found 20 without names"),
+        (np.full((25, 3), math.nan), None, "body 1: base of spine: expected metres within .*, found x = nan"),
+        (person(3000), None, "body 1: base of spine: expected metres within .*, found x = 2999"),
         (person(), math.inf, "time: expected seconds, found inf"),
     ],
 )
