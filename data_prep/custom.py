@@ -64,6 +64,8 @@ def data_set(raw: Sequence[Path]) -> DataSet:
         )
     classes, rows = _folder(path, recorded, wanted) if path.is_dir() else _npz(path, recorded, wanted)
 
+    beside = path / clip_file.LIST, _layout_file(path)
+
     def samples(_raw: Sequence[Path]) -> Iterator[Sample | Left]:
         for row in rows:
             try:
@@ -83,6 +85,8 @@ def data_set(raw: Sequence[Path]) -> DataSet:
         classes=classes,
         columns=tuple(column for column in rows[0].columns if column != "label"),
         samples=samples,
+        takes={row.source for row in rows}.union(map(str, beside)).__contains__ if path.is_dir() else None,
+        listed=lambda: (row.columns for row in rows),
     )
 
 
