@@ -190,7 +190,8 @@ def test_columns_called_nearly_as_others_and_what_cannot_be_checked_are_told(
     assert warned.endswith("clips.csv: column 'subjects' is one of its own; did you mean 'subject'?")
     assert unchecked == (
         "action-indrnn: twelve: it cannot be told whether left and right are swapped: no bone from ankle to "
-        "foot or toe, or of leg or arm; whether up is down: no joint named head or nose, or none hip or pelvis"
+        "foot or toe, or of leg or arm; whether up is down: no joint named head or nose, or none hip or "
+        "pelvis"
     )
     path = tmp_path / "own.npz"
     np.savez(path, joints=np.zeros((1, 2, 1, 12, 3)), label=np.array([1]), names=np.array(["a"]))
