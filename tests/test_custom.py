@@ -111,6 +111,11 @@ def test_another_joint_set_trains_evaluates_and_classifies(
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [answer["actions"][0]["action"] for answer in answers] == ["jump", "wave", "jump"]
 
+    index = prepared / "index.csv"
+    index.write_text(index.read_text().replace("subject", "person", 1))  # which a test does not need
+    assert call(monkeypatch, "evaluate", model, prepared, "--protocol", "split=test") == 0
+    assert "top-1 100.00%" in capsys.readouterr().out
+
     wrong = tmp_path / "wrong.json"
     wrong.write_text((folder / "more" / "clip1.json").read_text().replace("tail", "nose"))
     assert call(monkeypatch, "classify", model, wrong) == 1
