@@ -50,7 +50,7 @@ class Exam:
         recognizer = Recognizer.load(model, device)
         card = recognizer.card
         card.check_fit(prepared)
-        split = dataset.split(prepared, protocol, seed=card.seed)
+        split = dataset.split(prepared, protocol, validation="none")
         if card.dataset == prepared.meta["dataset"] and card.protocol != protocol and not allow_overlap:
             raise ValueError(
                 f"{model}: trained under {card.protocol}, whose training clips are among the test clips of "

@@ -64,6 +64,10 @@ class DataSet:
         own_layout: its joint layout where none of that name is shipped.
         recipe: by what the clips of its files were made, where that was done before; see `recordings.choose`.
         view: how these are normalised already, where their files say it.
+        notes: what a user should know of its files.
+        takes: whether a file of this path belongs to it; None where it is a single file, or NTU's names tell.
+        listed: the index's columns of every clip, with `length` and `bodies` where they are known, as its
+            files list them, without reading the clips; None where there is no such list.
     """
 
     name: str
@@ -78,6 +82,9 @@ class DataSet:
     own_layout: Layout | None = None
     recipe: str = ""
     view: View | None = None
+    notes: tuple[str, ...] = ()
+    takes: Callable[[str], object] | None = None
+    listed: Callable[[], Iterable[Mapping[str, int | str]]] | None = None
 
     def joint_layout(self) -> Layout:
         """Its joint layout."""

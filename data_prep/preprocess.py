@@ -116,8 +116,10 @@ def preprocess(
     shape = (len(joint_layout.joints), 3)
     with Writer(out, shape, data_set.columns, overwrite=overwrite, work=work) as writer:
         tally = _Tally(**writer.note) if writer.note else _Tally()
-        for line in _to_know(plan, tally, stale=writer.stale):
+        for line in (*data_set.notes, *_to_know(plan, tally, stale=writer.stale)):
             say(line)
+        if data_set.samples and (told := posture.unchecked(joint_layout)):
+            say(told)
         entries = (
             _recordings(plan, tally.done, data_set, view, recipe, workers)
             if plan

@@ -70,6 +70,12 @@ def data_set(raw: Sequence[Path]) -> DataSet:
             except ClipError as error:
                 yield Left(clip_name, str(path), str(error))
 
+    def listed() -> Iterator[dict[str, int | str]]:
+        for annotation in annotations:
+            shape = safe_pickle.shape(annotation["keypoint"])
+            frames = {"bodies": shape[0], "length": shape[1]} if shape and len(shape) == 4 else {}
+            yield {**_columns_of(annotation, columns, roles), **frames}
+
     return DataSet(
         name="pyskl",
         title=path.name,
@@ -81,6 +87,7 @@ def data_set(raw: Sequence[Path]) -> DataSet:
         samples=samples,
         recipe=recipe,
         view=view,
+        listed=listed,
     )
 
 
@@ -170,18 +177,22 @@ def _sample(
         raise ClipError(f"{source}: expected (M, T, {joints}, 3) and T frames, found {told}")
     name = str(annotation["frame_dir"])
     clip, dropped = _clip(name, found.astype(np.float32), annotation.get("present"), source)
+    return Sample(clip, _columns_of(annotation, columns, roles), tuple(dropped))
+
+
+def _columns_of(
+    annotation: Mapping[str, Any], columns: Sequence[str], roles: Mapping[str, Mapping[str, int]]
+) -> dict[str, int | str]:
+    """What the index says of a clip."""
+    name = str(annotation["frame_dir"])
     numbers = (
         ntu.parse_name(name)._asdict() if columns == NTU_COLUMNS and "setup" not in annotation else annotation
     )
-    return Sample(
-        clip,
-        {
-            "label": int(annotation["label"]),
-            **{column: _value(numbers[column]) for column in columns},
-            **{split: own.get(name, NEITHER) for split, own in roles.items()},
-        },
-        tuple(dropped),
-    )
+    return {
+        "label": int(annotation["label"]),
+        **{column: _value(numbers[column]) for column in columns},
+        **{split: own.get(name, NEITHER) for split, own in roles.items()},
+    }
 
 
 def _value(value: int | str) -> int | str:

@@ -20,6 +20,7 @@ from action_indrnn.data_prep.sources import Source
 
 _FILE = re.compile(r"(?:.*/)?joints_(s(\d\d)_e(\d\d))\.txt", re.DOTALL)
 _LABELS = re.compile(r"(?:.*/)?actionLabel_modified\.txt", re.DOTALL)
+_TAKEN = re.compile(rf"{_FILE.pattern}|{_LABELS.pattern}", re.DOTALL)
 _RECORDING = re.compile(r"s\d\d_e\d\d")
 _RANGE = re.compile(r"(\w+): +(\d{1,6}|NaN) +(\d{1,6}|NaN)")
 _JOINTS = 20
@@ -102,4 +103,5 @@ UTKINECT = DataSet(
     counts={"xsub": (100, 99)},
     columns=("subject", "replication"),
     samples=_samples,
+    takes=_TAKEN.fullmatch,
 )

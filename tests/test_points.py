@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -205,3 +207,13 @@ def test_image_landmarks_are_no_world_landmarks(move: tuple[float, ...], image: 
     read_again = layout.from_table(mediapipe.table(), "a")
     with pytest.raises(ClipError, match="take the world landmarks"):
         points.to_clip(made, read_again, read_again)
+
+
+def test_every_shipped_layout_can_be_checked() -> None:
+    for name in layout.shipped():
+        assert posture.unchecked(layout.load(name)) == ""
+    ntu25 = layout.load("ntu25")
+    plain = replace(ntu25, joints=tuple(f"joint {number}" for number in range(25)))
+    assert posture.unchecked(plain).count("whether") == 2
+    headless = replace(ntu25, joints=tuple(joint.replace("head", "top") for joint in ntu25.joints))
+    assert posture.unchecked(headless).startswith("ntu25: it cannot be told whether up is down: no joint")
