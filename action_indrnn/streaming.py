@@ -23,6 +23,7 @@ from action_indrnn.scene import RATE, Event, Scene, Settings
 from action_indrnn.step import Step
 from action_indrnn.windows import Windows
 
+PERSON_BYTES = 64 << 20  # of the states of a person, at most
 _NOWHERE = np.zeros(3, np.float32), None  # where nobody has been seen yet
 _UNTURNED = np.eye(3, dtype=np.float32)
 
@@ -78,7 +79,7 @@ class Stream:
             up.
 
     Raises:
-        ValueError: that layout has no map to the model's.
+        ValueError: that layout has no map to the model's, or too much were to be remembered.
     """
 
     def __init__(self, step: Step, card: Card, settings: Settings, recorded: Layout | None = None) -> None:
@@ -88,13 +89,21 @@ class Stream:
         self.layout = card.layout()
         self.recorded = recorded or self.layout
         self.map = None if recorded is None else FrameMap(recorded, self.layout)
+        self.clock = live_frames.Clock(settings.rate, settings.gap)
         actors = card.features // (3 * len(self.layout.joints))
         grid = settings.grid(card.config.data.frames)
+        size = 4 * grid.windows * grid.phases * (step.width + len(card.classes))
+        if size > PERSON_BYTES:
+            raise ValueError(
+                f"rate x duration x windows: expected at most {PERSON_BYTES >> 20} MiB to remember of a "
+                f"person, found {size >> 20}: {grid.windows} windows of {grid.phases} phases"
+            )
         self.scene = Scene(settings, grid, actors, step.width, len(card.classes))
 
     def reset(self) -> None:
         """Forget everything."""
         self.scene.reset()
+        self.clock.reset()
 
     def feed(self, bodies: Bodies, time: float | None = None) -> FrameAnswers:
         """What the stream says after one more frame.
@@ -105,17 +114,19 @@ class Stream:
             time: seconds, of any origin; one frame after the last if not given.
 
         Raises:
-            ValueError: joints of another number, not finite or not metres, or no time; nothing is changed.
+            ValueError: joints of another number, not finite or not metres, no time, or time stamps that look
+                like milliseconds; nothing but the memory of time stamps is changed.
         """
         return feed_all([(self, bodies, time)])[0]
 
     def check(self, bodies: Bodies, time: float | None = None) -> None:
-        """Check that `feed` takes a frame; nothing is changed.
+        """Check that `feed` takes a frame; nothing but the memory of time stamps is changed.
 
         Raises:
-            ValueError: joints of another number, not finite or not metres, or no time.
+            ValueError: see `feed`.
         """
         live_frames.check([bodies], [time], self.layout, [self.map])
+        self.clock.check(time)
 
     def mapped(self, bodies: Bodies) -> Bodies:
         """The bodies of a frame that `check` passed in metres, y up, and the model's joints."""
@@ -149,6 +160,8 @@ def feed_all(frames: Sequence[tuple[Stream, Bodies, float | None]]) -> list[Fram
     streams, bodies, times = zip(*frames, strict=True)
     maps = [stream.map for stream in streams]
     joints, found = live_frames.check(bodies, times, streams[0].layout, maps)
+    for stream, time in zip(streams, times, strict=True):
+        stream.clock.check(time)
     pending = []
     for stream, placed, time in zip(streams, found, times, strict=True):
         scene = stream.scene

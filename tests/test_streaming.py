@@ -150,6 +150,33 @@ def test_a_clock_that_begins_anew_and_a_wrong_stamp_silence_nobody() -> None:
     assert not stream.feed({0: joints[1]}, 1.0).late
 
 
+@pytest.mark.parametrize(("unit", "name"), [(1e3, "milli"), (1e6, "micro"), (1e9, "nano")])
+@pytest.mark.parametrize("start", [0.0, 1.7e9])
+def test_time_stamps_that_are_no_seconds_are_refused_until_they_are(
+    start: float, unit: float, name: str
+) -> None:
+    stream = recognizer().stream()
+    for frame in range(3):
+        stream.feed({0: person()}, min(start * unit, 1e11) + frame * unit / RATE)
+    for frame in range(3, 9):
+        time = min(start * unit, 1e11) + frame * unit / RATE
+        for _ in range(2):  # asked twice it says the same
+            with pytest.raises(
+                ValueError, match=f"time: expected seconds, .*: these look like {name}seconds"
+            ):
+                stream.check({0: person()}, time)
+        with pytest.raises(ValueError, match="time: expected seconds"):
+            stream.feed({0: person()}, time)
+    stream.feed({0: person()}, time + 1 / RATE)  # from here on they are
+
+
+def test_frames_far_apart_are_no_milliseconds() -> None:
+    stream = recognizer().stream()
+    # never thrice as far as a camera's frames are in another unit
+    for time in (0, 3, 6, 9, 12, 45, 78, 81, 114, 117):
+        assert not stream.feed({0: person()}, float(time)).late
+
+
 @pytest.mark.parametrize("time", [1.7e308, -1e13, math.nan, math.inf])
 def test_a_time_that_no_clock_shows_is_refused(time: float) -> None:
     stream = recognizer().stream()
@@ -244,10 +271,21 @@ def test_bad_frames_are_refused_and_change_nothing(joints, time, message: str) -
 
 
 def test_bad_settings_and_networks_are_refused() -> None:
-    with pytest.raises(ValueError, match="duration: expected a number above 0, found -1"):
-        recognizer().stream(duration=-1)
-    with pytest.raises(ValueError, match="windows: expected 1 or more, found 0"):
-        recognizer().stream(windows=0)
+    for wrong, message in (
+        ({"duration": -1}, "duration: expected a number above 0, at most 3600, found -1"),
+        ({"duration": 1e9}, r"duration: .* found 1e\+09"),
+        ({"rate": 1e9}, r"rate: expected a number above 0, at most 1000, found 1e\+09"),
+        ({"rate": math.nan}, "rate: .* found nan"),
+        ({"windows": 0}, "windows: expected 1 to 100, found 0"),
+        ({"windows": 10_000}, "windows: expected 1 to 100, found 10000"),
+        ({"people": 65}, "people: expected 1 to 64, found 65"),
+        (
+            {"rate": 1000, "duration": 3600},
+            "expected at most 64 MiB to remember of a person, found 340: 2 windows",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            recognizer().stream(**wrong)
     network = recognizer(bidirectional=True)
     with pytest.raises(ValueError, match="walks forwards only"):
         network.stream()
