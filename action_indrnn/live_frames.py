@@ -3,7 +3,6 @@
 Shapes: `N` bodies in all frames, `V` joints, `R` rows, `M` actors that the network takes, `F` features.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -106,7 +105,7 @@ def check(
         return np.zeros((0, len(layout.joints), 3), np.float32), [{} for _ in bodies]
     joints = np.concatenate(poses).reshape(len(poses), -1, 3)
     largest = np.maximum.reduce(np.abs(joints), axis=(1, 2)).tolist()
-    if not max(largest) <= COORDINATE_LIMIT or any(map(math.isnan, largest)):
+    if not all(value <= COORDINATE_LIMIT for value in largest):  # nor is NaN
         raise _far(bodies, joints, layout)
     centres = joints[:, layout.centre].tolist()
     found: list[Placed] = []

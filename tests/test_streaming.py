@@ -1,4 +1,5 @@
 import math
+from array import array
 
 import numpy as np
 import pytest
@@ -348,3 +349,38 @@ def test_whatever_comes_is_answered_and_can_be_cut_anywhere(frames: list, cut: i
 
 
 NETWORK = recognizer()
+
+
+@pytest.mark.parametrize(("view", "align"), [("camera", False), ("first-frame", False), ("raw", True)])
+def test_joints_stepped_as_they_are_give_what_their_features_give(view: str, align: bool) -> None:
+    network = recognizer(view, ("data.align=true",) if align else ())
+    if network.step.scenes is None:
+        pytest.skip("the compiled step was not built")
+    by_features = step.FusedStep(network.model)  # type: ignore[arg-type]
+    by_features.scenes = None
+    one, other = network.stream(), network.stream()
+    other.step = by_features
+    joints = {name: walk(60, x, name) for name, x in ((0, 0.0), (1, 0.7), (2, 5.0))}
+    time = 0.0
+    for t in range(60):
+        time += (1 / 30, 1 / 30, 0.2)[t % 3]  # with a slow frame several phases step at once
+        bodies = {name: own[t] for name, own in joints.items() if (t + name) % 11}
+        found, expected = one.feed(bodies, time), other.feed(bodies, time)
+        assert [answer.bodies for answer in found.answers] == [answer.bodies for answer in expected.answers]
+        for ours, theirs in zip(found.answers, expected.answers, strict=True):
+            np.testing.assert_allclose(ours.probabilities, theirs.probabilities, rtol=1e-3, atol=1e-6)
+    for unit, followed in one.scene.followed.items():
+        np.testing.assert_allclose(
+            followed.windows.logits, other.scene.followed[unit].windows.logits, rtol=1e-4, atol=1e-4
+        )
+
+
+def test_joints_that_do_not_make_the_features_are_refused() -> None:
+    network = recognizer()
+    if network.step.scenes is None:
+        pytest.skip("the compiled step was not built")
+    for joints, actors in ((np.zeros((1, 20, 3), np.float32), 2), (np.zeros((1, 25, 3)), 2)):
+        with pytest.raises(ValueError, match="joints: expected contiguous float32 that make 150 features"):
+            network.step.scenes.see(joints, array("q", []), actors, False)
+    with pytest.raises(ValueError, match="table: expected rows of 5 words, found 4"):
+        network.step.scenes.see(np.zeros((1, 25, 3), np.float32), array("q", [0] * 4), 2, False)
