@@ -3,7 +3,6 @@
 Shapes: `N` bodies in all frames, `V` joints, `R` rows, `M` actors that the network takes, `F` features.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +14,49 @@ from action_indrnn.data_prep.layout import Layout, miscounted
 from action_indrnn.people import Bodies, BodyId, Placed
 
 TIME_LIMIT = 1e12  # seconds; clocks count from 1970 at most, and larger ones are none
+
+
+UNITS = {1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds"}  # in a second
+LEAPS = 3  # steps in a row that are a frame's in such a unit, after which time stamps are no seconds
+_ABOUT = 4  # times as fast or slow as the camera is expected to be
+
+
+class Clock:
+    """Notices time stamps that are no seconds, and would look like a gap before every frame.
+
+    Args:
+        rate: frames a second that are expected.
+        gap: seconds after which a stream begins anew.
+    """
+
+    def __init__(self, rate: float, gap: float) -> None:
+        self.rate, self.gap = rate, gap
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all time stamps."""
+        self._heard: float | None = None
+        self._step = 0.0
+        self._leaps: list[float] = []  # the units in which the last steps are those of a frame
+
+    def check(self, time: float | None) -> None:
+        """Take in a time stamp; one that was taken in last is only checked again.
+
+        Raises:
+            FrameError: the last ones are in another unit.
+        """
+        if time != self._heard:
+            before, self._heard = self._heard, time
+            self._step = 0.0 if time is None or before is None else time - before
+            units = [unit for unit in UNITS if 1 / _ABOUT <= self._step * self.rate / unit <= _ABOUT]
+            same = self._step > self.gap and units and (not self._leaps or self._leaps[-1] == units[0])
+            self._leaps = [*self._leaps, units[0]][-LEAPS:] if same else []
+        if len(self._leaps) == LEAPS:
+            unit = self._leaps[-1]
+            raise FrameError(
+                f"time: expected seconds, found {LEAPS} steps of about {self._step:g}: these look like "
+                f"{UNITS[unit]}; divide by {unit:g}"
+            )
 
 
 class FrameError(ValueError):
@@ -63,7 +105,7 @@ def check(
         return np.zeros((0, len(layout.joints), 3), np.float32), [{} for _ in bodies]
     joints = np.concatenate(poses).reshape(len(poses), -1, 3)
     largest = np.maximum.reduce(np.abs(joints), axis=(1, 2)).tolist()
-    if not max(largest) <= COORDINATE_LIMIT or any(map(math.isnan, largest)):
+    if not all(value <= COORDINATE_LIMIT for value in largest):  # nor is NaN
         raise _far(bodies, joints, layout)
     centres = joints[:, layout.centre].tolist()
     found: list[Placed] = []

@@ -29,6 +29,7 @@ class Step:
         width: S, numbers in the state of a row.
         way: what computes a step, and why nothing faster does, in words.
         fast: whether the compiled step does.
+        scenes: what steps joints as they are, if something does; see `kernels.step.Program.see`.
 
     Raises:
         ValueError: the network needs the whole clip.
@@ -38,6 +39,7 @@ class Step:
         check_causal(model)
         self.way = way
         self.fast = False
+        self.scenes: compiled.Program | None = None
         self.model = model.eval()
         self.device = next(model.parameters()).device
         self.units = [module.units for module in model.memories()]
@@ -85,6 +87,7 @@ class FusedStep(Step):
                 self.layers, self.weight, self.bias, self.activation, self.front, self.mean
             )
             self.fast = True
+            self.scenes = self.program if self.distances is None else None
         else:
             why = compiled.reason() if known else f"the compiled step knows no {self.activation}"
             self.way = f"torch operations, several times as slow; {why}"

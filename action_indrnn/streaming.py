@@ -3,6 +3,7 @@
 Shapes: `V` joints, `K` classes, `F` features, `B` rows of a step.
 """
 
+from array import array
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,8 +24,7 @@ from action_indrnn.scene import RATE, Event, Scene, Settings
 from action_indrnn.step import Step
 from action_indrnn.windows import Windows
 
-_NOWHERE = np.zeros(3, np.float32), None  # where nobody has been seen yet
-_UNTURNED = np.eye(3, dtype=np.float32)
+PERSON_BYTES = 64 << 20  # of the states of a person, at most
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Stream:
             up.
 
     Raises:
-        ValueError: that layout has no map to the model's.
+        ValueError: that layout has no map to the model's, or too much were to be remembered.
     """
 
     def __init__(self, step: Step, card: Card, settings: Settings, recorded: Layout | None = None) -> None:
@@ -88,13 +88,21 @@ class Stream:
         self.layout = card.layout()
         self.recorded = recorded or self.layout
         self.map = None if recorded is None else FrameMap(recorded, self.layout)
+        self.clock = live_frames.Clock(settings.rate, settings.gap)
         actors = card.features // (3 * len(self.layout.joints))
         grid = settings.grid(card.config.data.frames)
+        size = 4 * grid.windows * grid.phases * (step.width + len(card.classes))
+        if size > PERSON_BYTES:
+            raise ValueError(
+                f"rate x duration x windows: expected at most {PERSON_BYTES >> 20} MiB to remember of a "
+                f"person, found {size >> 20}: {grid.windows} windows of {grid.phases} phases"
+            )
         self.scene = Scene(settings, grid, actors, step.width, len(card.classes))
 
     def reset(self) -> None:
         """Forget everything."""
         self.scene.reset()
+        self.clock.reset()
 
     def feed(self, bodies: Bodies, time: float | None = None) -> FrameAnswers:
         """What the stream says after one more frame.
@@ -105,17 +113,19 @@ class Stream:
             time: seconds, of any origin; one frame after the last if not given.
 
         Raises:
-            ValueError: joints of another number, not finite or not metres, or no time; nothing is changed.
+            ValueError: joints of another number, not finite or not metres, no time, or time stamps that look
+                like milliseconds; nothing but the memory of time stamps is changed.
         """
         return feed_all([(self, bodies, time)])[0]
 
     def check(self, bodies: Bodies, time: float | None = None) -> None:
-        """Check that `feed` takes a frame; nothing is changed.
+        """Check that `feed` takes a frame; nothing but the memory of time stamps is changed.
 
         Raises:
-            ValueError: joints of another number, not finite or not metres, or no time.
+            ValueError: see `feed`.
         """
         live_frames.check([bodies], [time], self.layout, [self.map])
+        self.clock.check(time)
 
     def mapped(self, bodies: Bodies) -> Bodies:
         """The bodies of a frame that `check` passed in metres, y up, and the model's joints."""
@@ -149,6 +159,8 @@ def feed_all(frames: Sequence[tuple[Stream, Bodies, float | None]]) -> list[Fram
     streams, bodies, times = zip(*frames, strict=True)
     maps = [stream.map for stream in streams]
     joints, found = live_frames.check(bodies, times, streams[0].layout, maps)
+    for stream, time in zip(streams, times, strict=True):
+        stream.clock.check(time)
     pending = []
     for stream, placed, time in zip(streams, found, times, strict=True):
         scene = stream.scene
@@ -171,10 +183,9 @@ class _Pending:
 def _step(stream: Stream, pending: Sequence[_Pending], joints: Floats) -> None:
     """Step the phases that are due, of all windows of all streams; the given one has the model."""
     layout, view, align = stream.layout, stream.card.view, stream.card.config.data.align
-    nobody = [(-1,) * number for number in range(stream.scene.actors + 1)]
-    numbers: list[tuple[int, ...]] = []  # of the bodies in every window that steps
-    places: list[tuple[Floats, Floats | None]] = []  # its origin and turn
-    rows: list[tuple[int, Windows, int]] = []  # which of these windows, and its row
+    actors = stream.scene.actors
+    nobody = [(-1,) * number for number in range(actors + 1)]
+    due: list[_Due] = []
     for now in pending:
         scene = now.scene
         if scene.slot == scene.before:
@@ -184,25 +195,40 @@ def _step(stream: Stream, pending: Sequence[_Pending], joints: Floats) -> None:
             people = [scene.people.known[name] for name in unit]
             bodies = tuple([person.number for person in people])
             swap = len(people) > 1 and people[1].motion > people[0].motion
-            for window, due in windows.due(scene.before, scene.slot, swap):
+            for window, rows in windows.due(scene.before, scene.slot, swap):
                 ordered = bodies[::-1] if windows.swapped[window] else bodies
-                place = windows.origins[window]
-                if place is None and (seen := [number for number in ordered if number >= 0]):
-                    place = windows.origins[window] = placement(joints[seen[0]], layout, view, align)
-                rows += [(len(numbers), windows, row) for row in due]
-                numbers.append(ordered + nobody[stream.scene.actors - len(ordered)])
-                places.append(place or _NOWHERE)
-    if not rows:
+                if windows.origins[window] is None and (
+                    seen := [number for number in ordered if number >= 0]
+                ):
+                    windows.stand(window, placement(joints[seen[0]], layout, view, align))
+                due.append((windows, window, rows, ordered + nobody[actors - len(ordered)]))
+    if not due:
         return
-    origins = np.array([origin for origin, _ in places])
-    turns = None
-    if align or view == "first-frame":
-        turns = np.array([_UNTURNED if turn is None else turn for _, turn in places])
-    x = live_frames.features(joints, np.array(numbers), origins, turns)
+    turned = align or view == "first-frame"
+    if stream.step.scenes is None:
+        _step_features(stream.step, due, joints, turned)
+        return
+    table: list[int] = []
+    for windows, window, rows, numbers in due:
+        for row in rows:
+            table += (*windows.addresses[row], windows.corners[window], *numbers)
+    stream.step.scenes.see(joints, array("q", table), actors, turned)
+
+
+# A window, its number among those of a unit, its rows that step, and the numbers of the bodies in it.
+_Due = tuple[Windows, int, list[int], tuple[int, ...]]
+
+
+def _step_features(step: Step, due: Sequence[_Due], joints: Floats, turned: bool) -> None:
+    """Step rows of windows by their features."""
+    places = np.array([windows.places[window] for windows, window, _, _ in due])
+    turns = places[:, 3:].reshape(-1, 3, 3) if turned else None
+    x = live_frames.features(joints, np.array([numbers for *_, numbers in due]), places[:, :3], turns)
+    rows = [(made, windows, row) for made, (windows, _, own, _) in enumerate(due) for row in own]
     if len(rows) > len(x):  # with a slow camera several phases of a window step at once
         x = x[[made for made, _, _ in rows]]
     states = [windows.rows[row] for _, windows, row in rows]
-    logits = stream.step.advance(torch.from_numpy(x), states).numpy()
+    logits = step.advance(torch.from_numpy(x), states).numpy()
     for (_, windows, row), own in zip(rows, logits, strict=True):
         windows.logits[row] = own
 

@@ -32,6 +32,15 @@ struct Call {
     int64_t threads;
 };
 
+// Joints from which rows are made. A row's frame are its actors' joints, each minus an origin, times a turn; zeros for
+// an actor who is not there. A row of `table` is the addresses of its state, of where its logits go and of origin (3)
+// and turn (3, 3), and for each actor the number of a body in `joints`, or -1.
+struct Scene {
+    const float* joints;  // (bodies, joint_count, 3)
+    int64_t joint_count, actors, turned;
+    const int64_t* table;  // (rows, 3 + actors)
+};
+
 // Scratch for a row: a trunk, and what the first layer gets where that is not the row itself.
 inline int64_t scratch(const Call& call) { return call.widest + (call.motion ? call.inputs + call.kept : 0); }
 

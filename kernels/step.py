@@ -7,12 +7,14 @@ may call it. Shapes: `B` rows, `F` features, `H` units, `N` numbers of a state, 
 import ctypes
 import struct
 import sys
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from action_indrnn.kernels import cpu
@@ -22,6 +24,8 @@ PANEL = 32  # outputs whose weights stand together, as in step.h
 ACTIVATIONS = ("relu", "identity")
 _LAYER = struct.Struct("=9q")
 _CALL = struct.Struct("=19q")
+_SCENE = struct.Struct("=5q")
+_WORD = 8  # bytes
 
 
 class Layer(NamedTuple):
@@ -84,6 +88,8 @@ def _load(path: Path) -> tuple[ctypes.CDLL | None, str]:
         return None, f"the compiled step is of version {found}, not {VERSION}: install again"
     library.indrnn_step_advance.argtypes = [ctypes.c_char_p]
     library.indrnn_step_advance.restype = None
+    library.indrnn_step_see.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
+    library.indrnn_step_see.restype = None
     library.indrnn_step_use_pool.argtypes = [ctypes.c_void_p]
     library.indrnn_step_use_pool.restype = None
     library.indrnn_step_use_pool(cpu.torch_pool())
@@ -201,6 +207,39 @@ class Program:
             )
         )
         return logits
+
+    def see(self, joints: NDArray[np.float32], table: "array[int]", actors: int, turned: bool) -> None:
+        """Makes rows of joints and steps them: states and logits are written where the table says.
+
+        The threads are torch's.
+
+        Args:
+            joints: (N, V, 3), of all bodies.
+            table: (B, 3 + actors) of eight bytes, row after row: the addresses of a row's state (N,), of its
+                logits (K,), of its origin and turn (12,), all float32; and for each actor the number of a
+                body in `joints`, -1 for nobody. Whoever made it answers for the addresses.
+            actors: M, of whom each gives 3 V of the F features.
+            turned: whether turns count.
+
+        Raises:
+            ValueError: joints or a table of another kind, or there is no library.
+        """
+        width = 3 * joints.shape[1]
+        if joints.dtype != np.float32 or not joints.flags.c_contiguous or width * actors != self.inputs:
+            raise ValueError(
+                f"joints: expected contiguous float32 that make {self.inputs} features, "
+                f"found {joints.dtype} of shape {joints.shape} for {actors} actors"
+            )
+        rows, rest = divmod(len(table), 3 + actors)
+        if rest or table.itemsize != _WORD:
+            raise ValueError(f"table: expected rows of {3 + actors} words, found {len(table)}")
+        if _library is None:
+            raise ValueError(f"expected the compiled step, found none: {_reason}")
+        start, _ = table.buffer_info()
+        _library.indrnn_step_see(
+            _CALL.pack(*(*self.head, 0, self.inputs, rows, 0, self.widest, 0, torch.get_num_threads())),
+            _SCENE.pack(joints.ctypes.data, joints.shape[1], actors, turned, start),
+        )
 
 
 def _is_plain(tensor: Tensor) -> bool:
