@@ -122,6 +122,11 @@ class Run:
             ValueError: the protocol does not fit the set, or the batch the clips or the processes.
         """
         train = settings.train
+        if settings.model.members > 1:
+            raise ValueError(
+                f"model.members: expected 1 in training, found {settings.model.members}; train with as many "
+                "seeds and put the model files together with `action-indrnn combine`"
+            )
         self.settings = settings
         self.prepared = prepared
         self.protocol = protocol

@@ -43,7 +43,7 @@ FLOORS = [
     {"evaluation", "checkpoint"},
     {"step", "folds"},
     {"dataset", "augment", "models", "schedule", "interrupt", "task_config"},
-    {"graph", "dense", "convolutional"},
+    {"graph", "dense", "convolutional", "ensemble"},
     {"blocks"},
     {"matrix_chart"},
     {"film_chart"},
