@@ -16,9 +16,10 @@ from action_indrnn.config import Config
 from action_indrnn.data_prep import archive
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.dataset import Where
+from action_indrnn.detection import Detection
 from action_indrnn.evaluation import Report
 from action_indrnn.exam import Exam
-from action_indrnn.over_time import Early, Unsegmented
+from action_indrnn.over_time import Early
 from action_indrnn.training import Result, Run
 
 
@@ -99,20 +100,18 @@ class Evaluation:
         report: accuracies, confusion matrix, and every clip's scores.
         partial: whether the set is a part of its data set, so that the accuracy does not compare with
             published ones.
-        early, unsegmented: how soon clips are recognised, and decisions on streams of clips laid end to end;
-            none where they were not asked for.
+        early: how soon clips are recognised; none where it was not asked for.
+        streams: decisions on untrimmed streams, made of the clips and real ones; empty likewise.
     """
 
     report: Report
     partial: bool
     early: Early | None = None
-    unsegmented: Unsegmented | None = None
+    streams: Sequence[Detection] = ()
 
     def over_time(self) -> dict[str, Any]:
         """Both measures over time as JSON's types, empty where they were not asked for."""
-        if self.early is None or self.unsegmented is None:
-            return {}
-        return {"over_time": timing.table(self.early, self.unsegmented)}
+        return {} if self.early is None else {"over_time": timing.table(self.early, self.streams)}
 
 
 def evaluate(
@@ -130,7 +129,7 @@ def evaluate(
         model: a model file, RUN/model.safetensors.
         prepared_set: as `prepare` makes it.
         protocol: one of the set's, or a rule.
-        over_time: measure also how soon it is right, and decisions on unsegmented streams.
+        over_time: measure also how soon it is right, and decisions on untrimmed streams.
         allow_overlap: also where the model has trained on test clips.
         device: where the network runs.
 
@@ -150,5 +149,6 @@ def evaluate(
     """
     exam = Exam.of(model, prepared_set, protocol, allow_overlap=allow_overlap, device=device)
     report = exam.report("evaluate")
-    found = exam.over_time() if over_time and processes.is_first() else (None, None)
-    return Evaluation(report, exam.partial, *found)
+    if not over_time or not processes.is_first():
+        return Evaluation(report, exam.partial)
+    return Evaluation(report, exam.partial, *exam.over_time())

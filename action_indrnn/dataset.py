@@ -12,21 +12,23 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from action_indrnn.data_prep import protocols
+from action_indrnn.data_prep import protocols, untrimmed
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.bodies import MOST_ACTORS
 from action_indrnn.data_prep.clip import Clip
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import alignment
+from action_indrnn.data_prep.untrimmed import Untrimmed
 
 Integers = NDArray[np.int64]
 SplitName = Literal["train", "validation", "test"]
 Where = Literal["auto", "device", "host"]
-Sampling = Literal["segments", "whole"]
+Sampling = Literal["segments", "whole", "every"]
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,23 @@ def split(
     held = np.isin(groups, chosen)
     words = f"subjects {', '.join(map(str, chosen))}" if validation == "subjects" else f"{count} random clips"
     return Split(train[~held], train[held], test, words)
+
+
+def recordings_of(prepared: PreparedSet, protocol: str, role: int) -> list[Untrimmed]:
+    """The set's untrimmed recordings of a role, TRAIN or TEST, under a protocol that their columns decide.
+
+    Raises:
+        ValueError: they do not.
+    """
+    recordings = untrimmed.read(prepared.path)
+    if not recordings:
+        return []
+    index = pd.DataFrame([{**one.columns, "label": one.actions[0].label} for one in recordings])
+    try:
+        roles = protocols.roles(index, prepared.meta["protocols"], protocol)
+    except ValueError as error:
+        raise ValueError(f"{prepared.path}: untrimmed recordings: {error}") from error
+    return [one for one, own in zip(recordings, roles, strict=True) if own == role]
 
 
 def draw_frames(frames: int, deviation: float, random: np.random.Generator) -> int:

@@ -145,7 +145,7 @@ def build(
     Args:
         config: without the other tables the network sees joints alone.
         features: F, numbers in a frame.
-        classes: K.
+        classes: K; a network that detects actions has one output more, see `Config.outputs`.
         layout: of the joints, for a configuration with other streams than joints.
 
     Raises:
@@ -153,6 +153,7 @@ def build(
     """
     model = config.model if isinstance(config, Config) else config
     names = config.data.streams if isinstance(config, Config) else _JOINTS_ALONE
+    classes = config.outputs(classes) if isinstance(config, Config) else classes
     network = _build(model, features, classes, _streams(names, features, layout), layout)
     if model.bidirectional:
         back = _build(model, features, classes, _streams(names, features, layout), layout)

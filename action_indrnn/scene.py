@@ -49,8 +49,10 @@ class Settings:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected 1 or more, found {getattr(self, name)}")
 
-    def grid(self, steps: int) -> Grid:
+    def grid(self, steps: int, *, endless: bool = False) -> Grid:
         """The grid for S steps a window: its slot is a frame, and a whole number of slots is a step."""
+        if endless:
+            return Grid(1 / self.rate, 1, steps, 1, endless)
         phases = max(1, round(self.duration * self.rate / steps))
         return Grid(1 / self.rate, phases, steps, self.windows)
 

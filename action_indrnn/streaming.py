@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from action_indrnn import live_frames, scene_state
 from action_indrnn.checkpoint import Card
+from action_indrnn.data_prep import following
 from action_indrnn.data_prep.clip import Floats
+from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import placement
 from action_indrnn.decision import update_all
 from action_indrnn.people import Bodies, Unit
@@ -31,7 +33,8 @@ class Answer:
 
     Attributes:
         bodies: their ids.
-        probabilities: (K,) float64, summing to 1.
+        probabilities: (K,) float64, summing to 1, or to what a network that detects actions leaves of it for
+            no action.
         seen: the share of a window that they rest on.
         action: the class of the segment that goes on; -1 for no action.
     """
@@ -75,8 +78,9 @@ class Stream:
         self.settings = settings
         self.layout = card.layout()
         actors = card.features // (3 * len(self.layout.joints))
-        grid = settings.grid(card.config.data.frames)
-        self.scene = Scene(settings, grid, actors, step.width, len(card.classes))
+        grid = settings.grid(card.config.data.frames, endless=card.config.detects)
+        outputs = card.config.outputs(len(card.classes))
+        self.scene = Scene(settings, grid, actors, step.width, outputs)
 
     def reset(self) -> None:
         """Forget everything."""
@@ -150,6 +154,7 @@ class _Pending:
 def _step(stream: Stream, pending: Sequence[_Pending], joints: Floats) -> None:
     """Step the phases that are due, of all windows of all streams; the given one has the model."""
     layout, view, align = stream.layout, stream.card.view, stream.card.config.data.align
+    memory = stream.card.config.data.follow / stream.scene.grid.slot if stream.scene.grid.endless else 0.0
     nobody = [(-1,) * number for number in range(stream.scene.actors + 1)]
     numbers: list[tuple[int, ...]] = []  # of the bodies in every window that steps
     places: list[tuple[Floats, Floats | None]] = []  # its origin and turn
@@ -166,7 +171,10 @@ def _step(stream: Stream, pending: Sequence[_Pending], joints: Floats) -> None:
             for window, due in windows.due(scene.before, scene.slot, swap):
                 ordered = bodies[::-1] if windows.swapped[window] else bodies
                 place = windows.origins[window]
-                if place is None and (seen := [number for number in ordered if number >= 0]):
+                seen = [number for number in ordered if number >= 0]
+                if memory:
+                    place = _follow(windows, joints[seen[0]] if seen else None, layout, scene, memory)
+                elif place is None and seen:
                     place = windows.origins[window] = placement(joints[seen[0]], layout, view, align)
                 rows += [(len(numbers), windows, row) for row in due]
                 numbers.append(ordered + nobody[stream.scene.actors - len(ordered)])
@@ -175,7 +183,7 @@ def _step(stream: Stream, pending: Sequence[_Pending], joints: Floats) -> None:
         return
     origins = np.array([origin for origin, _ in places])
     turns = None
-    if align or view == "first-frame":
+    if align or memory or view == "first-frame":
         turns = np.array([_UNTURNED if turn is None else turn for _, turn in places])
     x = live_frames.features(joints, np.array(numbers), origins, turns)
     if len(rows) > len(x):  # with a slow camera several phases of a window step at once
@@ -186,12 +194,26 @@ def _step(stream: Stream, pending: Sequence[_Pending], joints: Floats) -> None:
         windows.logits[row] = own
 
 
+def _follow(
+    windows: Windows, pose: Floats | None, layout: Layout, scene: Scene, memory: float
+) -> tuple[Floats, Floats] | None:
+    """Origin and turn of an endless window after one more pose (V, 3) of the main actor, where there is one."""
+    held = windows.origins[0]
+    if pose is not None:
+        before = None if held is None else held[0]
+        frames = scene.slot - scene.before
+        held = windows.origins[0] = following.step(before, pose, layout, frames, memory), None
+    return None if held is None else (held[0][:3].astype(np.float32), following.turns(held[0][None])[0])
+
+
 def _answers(pending: Sequence[_Pending]) -> list[FrameAnswers]:
     """What every stream says after its step."""
     followed = [now.scene.followed[unit] for now in pending for unit in now.units]
     parts = [one.windows.answer() for one in followed]
     seen = [share for _, share in parts]
     probabilities = _softmax([logits for logits, _ in parts])
+    if pending and pending[0].scene.grid.endless:  # the last output is for no action
+        probabilities = probabilities[:, :-1]
     fresh = [not now.late for now in pending for _ in now.units]
     times = [now.scene.time for now in pending for _ in now.units]
     chosen = [number for number, is_fresh in enumerate(fresh) if is_fresh]

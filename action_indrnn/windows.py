@@ -6,6 +6,9 @@ slots p, p + k, p + 2k, ..., so every slot steps one phase, and the answer is th
 A window that is full starts anew; several windows, staggered, stand side by side, and the one that has seen
 most answers.
 
+A network that detects actions in untrimmed recordings has learnt from every frame, and never begins anew: its
+grid is endless, of one window with one phase.
+
 Shapes: `W` windows, `k` phases, `S` steps of a window, `N` numbers of a state, `K` classes.
 """
 
@@ -29,12 +32,14 @@ class Grid:
         phases: k, slots from one step of a phase to its next.
         steps: S, steps of a window.
         windows: W.
+        endless: whether the window never fills; W and k are 1 then.
     """
 
     slot: float
     phases: int
     steps: int
     windows: int
+    endless: bool = False
 
     @property
     def length(self) -> int:
@@ -58,7 +63,8 @@ class Windows:
         starts: (W,) the slot in which each window began.
         stepped: (W k,) steps of each phase in its window.
         counts: (W,) steps of all phases in a window.
-        origins: each window's origin and turn, from its first frame with somebody in it.
+        origins: each window's origin and turn, from its first frame with somebody in it; of an endless one the
+            place that follows the main actor, and no turn beside it.
         swapped: whether in a window the pair stands in reversed order.
     """
 
@@ -94,7 +100,7 @@ class Windows:
         for window, start in enumerate(self.starts):
             if slot < start:
                 continue
-            if slot - start >= self.grid.length:
+            if slot - start >= self.grid.length and not self.grid.endless:
                 start = self._renew(window, slot)
             if not self.counts[window]:
                 self.swapped[window] = swap
@@ -121,7 +127,8 @@ class Windows:
     def answer(self) -> tuple[NDArray[np.float32], float]:
         """The logits (R, K) of the phases of the window that has seen most, and its share of all steps.
 
-        With nothing seen since a restart they are those of before, and the share is 0.
+        With nothing seen since a restart they are those of before, and the share is 0; an endless window has
+        always seen enough.
         """
         most = max(self.counts)
         first = self.counts.index(most) * self.grid.phases
@@ -129,7 +136,8 @@ class Windows:
         logits = self.logits[own]
         if most and 0 in self.stepped[own]:
             logits = logits[[steps > 0 for steps in self.stepped[own]]]
-        return logits, min(1.0, most / self.grid.length)
+        share = float(most > 0) if self.grid.endless else min(1.0, most / self.grid.length)
+        return logits, share
 
     def table(self) -> dict[str, Any]:
         """What is not a tensor, as JSON's types."""
@@ -167,7 +175,7 @@ class Windows:
             None
             if place is None
             else (
-                np.array(place[0], np.float32),
+                np.array(place[0], np.float64 if self.grid.endless else np.float32),
                 None if place[1] is None else np.array(place[1], np.float32),
             )
             for place in table["origins"]

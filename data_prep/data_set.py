@@ -10,6 +10,7 @@ from action_indrnn.data_prep.clip import Clip, ClipError
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.ntu import ClipName
 from action_indrnn.data_prep.protocols import Protocol
+from action_indrnn.data_prep.untrimmed import Untrimmed
 
 NTU_COLUMNS = ("setup", "camera", "subject", "replication")
 
@@ -61,6 +62,7 @@ class DataSet:
         columns: the index's own columns beside name and label.
         samples: reads the clips of raw files; None for `.skeleton` recordings, which have NTU's names.
         own_layout: its joint layout where none of that name is shipped.
+        untrimmed: reads the long recordings that its clips are cut from, where they are there.
     """
 
     name: str
@@ -73,6 +75,7 @@ class DataSet:
     columns: tuple[str, ...] = NTU_COLUMNS
     samples: Callable[[Sequence[Path]], Samples] | None = None
     own_layout: Layout | None = None
+    untrimmed: Callable[[Sequence[Path]], list[Untrimmed]] | None = None
 
     def joint_layout(self) -> Layout:
         """Its joint layout."""

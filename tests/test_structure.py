@@ -22,6 +22,7 @@ FLOORS = [
     {"report_accuracy"},
     {"exam", "run_record"},
     {"demo", "bench_tables", "bench_train", "bench_accuracy", "bench_live", "over_time", "clip_page", "live"},
+    {"detection"},
     {
         "frame_lines",
         "onnx_step",
@@ -39,6 +40,7 @@ FLOORS = [
     {"task_fit"},
     {"run_folder", "optimisation", "batches", "task_language", "streaming", "task_curve"},
     {"evaluation", "checkpoint"},
+    {"every_frame"},
     {"step", "folds"},
     {"dataset", "augment", "models", "schedule", "interrupt", "task_config"},
     {"graph", "dense", "convolutional"},
