@@ -34,7 +34,8 @@ def features(joints: Floats, layout: Layout, follow: float) -> NDArray[np.float3
     """
     origins, turns = following.whole(joints[:, 0], layout, follow * RATE)
     x = (joints - origins[:, None, None]) @ turns.transpose(0, 2, 1)[:, None]
-    return np.nan_to_num(x, nan=0.0).reshape(len(x), -1)
+    found: NDArray[np.float32] = np.nan_to_num(x, nan=0.0).reshape(len(x), -1).astype(np.float32, copy=False)
+    return found
 
 
 def clip(clips: Clips, number: int) -> Floats:

@@ -7,6 +7,7 @@ import numpy as np
 
 from action_indrnn import folds, published
 from action_indrnn.charts import figure, lines
+from action_indrnn.detection import Detection
 from action_indrnn.exam import Exam
 from action_indrnn.markup import Markup, element, join, table
 from action_indrnn.over_time import Early

@@ -197,13 +197,13 @@ def _step(stream: Stream, pending: Sequence[_Pending], joints: Floats) -> None:
 def _follow(
     windows: Windows, pose: Floats | None, layout: Layout, scene: Scene, memory: float
 ) -> tuple[Floats, Floats] | None:
-    """Origin and turn of an endless window after one more pose (V, 3) of the main actor, where there is one."""
+    """Origin and turn of an endless window after one more pose (V, 3) of the main actor, if any."""
     held = windows.origins[0]
     if pose is not None:
         before = None if held is None else held[0]
         frames = scene.slot - scene.before
         held = windows.origins[0] = following.step(before, pose, layout, frames, memory), None
-    return None if held is None else (held[0][:3].astype(np.float32), following.turns(held[0][None])[0])
+    return None if held is None else (held[0][:3], following.turns(held[0][None])[0])
 
 
 def _answers(pending: Sequence[_Pending]) -> list[FrameAnswers]:

@@ -63,8 +63,8 @@ class Windows:
         starts: (W,) the slot in which each window began.
         stepped: (W k,) steps of each phase in its window.
         counts: (W,) steps of all phases in a window.
-        origins: each window's origin and turn, from its first frame with somebody in it; of an endless one the
-            place that follows the main actor, and no turn beside it.
+        origins: each window's origin and turn, from its first frame with somebody in it; of an endless one
+            the place that follows the main actor, and no turn beside it.
         swapped: whether in a window the pair stands in reversed order.
     """
 
@@ -175,7 +175,7 @@ class Windows:
             None
             if place is None
             else (
-                np.array(place[0], np.float64 if self.grid.endless else np.float32),
+                np.array(place[0], np.float32),
                 None if place[1] is None else np.array(place[1], np.float32),
             )
             for place in table["origins"]

@@ -10,14 +10,12 @@ Shapes: `T` frames, `V` joints; a place is (6,): the origin, and sine, cosine an
 import math
 
 import numpy as np
-import scipy.signal
-from numpy.typing import NDArray
 
 from action_indrnn.data_prep.clip import Floats
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import MEAN_BONE
 
-Place = NDArray[np.float64]
+Place = Floats
 
 
 def whole(poses: Floats, layout: Layout, memory: float) -> tuple[Floats, Floats]:
@@ -32,10 +30,11 @@ def whole(poses: Floats, layout: Layout, memory: float) -> tuple[Floats, Floats]
     if not seen.any():
         return np.zeros((len(poses), 3), np.float32), np.tile(np.eye(3, dtype=np.float32), (len(poses), 1, 1))
     last = np.maximum.accumulate(np.where(seen, np.arange(len(poses)), seen.argmax()))
-    values = _places(poses[last], layout)
+    places = _places(poses[last], layout)
     share = _share(1, memory)
-    faded, _ = scipy.signal.lfilter([share], [1, share - 1], values, axis=0, zi=(1 - share) * values[:1])
-    return faded[:, :3].astype(np.float32), turns(faded)
+    for now, before, there in zip(places[1:], places, seen[1:], strict=False):
+        now[:] = before + share * (now - before) if there else before
+    return places[:, :3], turns(places)
 
 
 def step(before: Place | None, pose: Floats, layout: Layout, frames: float, memory: float) -> Place:
@@ -44,20 +43,19 @@ def step(before: Place | None, pose: Floats, layout: Layout, frames: float, memo
     return now if before is None else before + _share(frames, memory) * (now - before)
 
 
-def _share(frames: float, memory: float) -> float:
-    return -math.expm1(-frames / memory)
+def _share(frames: float, memory: float) -> np.float32:
+    return np.float32(-math.expm1(-frames / memory))
 
 
-def _places(poses: Floats, layout: Layout) -> NDArray[np.float64]:
+def _places(poses: Floats, layout: Layout) -> Floats:
     """(T, 6) of poses (T, V, 3) alone."""
-    poses = poses.astype(np.float64)
-    across = np.zeros((len(poses), 3))
+    across = np.zeros((len(poses), 3), np.float32)
     across[:, 0] = 1
     if layout.across:
         left, right = np.array(layout.across).T
         across = (poses[:, right] - poses[:, left]).mean(axis=1)
     length = np.maximum(np.hypot(across[:, 0], across[:, 2]), 1e-6)
-    scale = np.ones(len(poses))
+    scale = np.ones(len(poses), np.float32)
     if layout.bones:
         child, parent = np.array(layout.bones).T
         bones = np.linalg.norm(poses[:, child] - poses[:, parent], axis=2).mean(axis=1)
@@ -65,7 +63,7 @@ def _places(poses: Floats, layout: Layout) -> NDArray[np.float64]:
     return np.column_stack((poses[:, layout.centre], across[:, 2] / length, across[:, 0] / length, scale))
 
 
-def turns(places: NDArray[np.float64]) -> Floats:
+def turns(places: Floats) -> Floats:
     """(T, 3, 3) the turns, with the scale, of places (T, 6)."""
     sine, cosine, scale = places[:, 3:].T
     length = np.maximum(np.hypot(sine, cosine), 1e-6)
