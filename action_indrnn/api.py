@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from action_indrnn import config, folds, processes
+from action_indrnn import checkpoint, config, dataset, detection, folds, processes
 from action_indrnn import over_time as timing
 from action_indrnn.config import Config
 from action_indrnn.data_prep import archive
@@ -20,6 +20,7 @@ from action_indrnn.detection import Detection
 from action_indrnn.evaluation import Report
 from action_indrnn.exam import Exam
 from action_indrnn.over_time import Early
+from action_indrnn.recognizer import Recognizer
 from action_indrnn.training import Result, Run
 
 
@@ -80,6 +81,8 @@ def train(
         say(run.as_text())
         try:
             results.append(run.train(say))
+            if chosen.detects and run.validates and processes.is_first():
+                say(_fit_rule(run, results[-1].model))
         except KeyboardInterrupt:
             done = run.progress
             raise KeyboardInterrupt(f"stopped in epoch {done.epoch + 1}, step {done.step}") from None
@@ -90,6 +93,23 @@ def train(
             top1.setdefault(result.protocol, []).append(result.report.top(1))
         say(f"{protocol} test: top-1 {folds.summary(list(top1.values()))}")
     return results
+
+
+def _fit_rule(run: Run, model_file: Path) -> str:
+    """Fit the rule of a network that detects actions on the clips held out; what was found, in words."""
+    model, card = checkpoint.load_model(model_file)
+    clips, held, labels = run.clips, run.split.validation, run.labels
+    kinds = [
+        detection.paused(clips, held, labels),
+        detection.end_to_end(clips, held, labels),
+        dataset.recordings_of(run.prepared, held),
+    ]
+    rule = detection.fit(Recognizer(model, card), [kind for kind in kinds if kind])
+    checkpoint.save_model(model_file, model, card.model_copy(update={"rule": rule}))
+    return (
+        f"decision    begins at {rule.threshold:g}, ends below {rule.release:g}, smoothed over "
+        f"{rule.smoothing:g} s, held for {rule.hold:g} s (fitted on streams of the {card.held_out})"
+    )
 
 
 @dataclass(frozen=True)

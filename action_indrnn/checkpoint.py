@@ -24,6 +24,7 @@ from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import View
 from action_indrnn.data_prep.recordings import Recipe
+from action_indrnn.decision import DETECTING, Rule
 from action_indrnn.models import Classifier, build
 
 _KEY = "action_indrnn"
@@ -59,6 +60,8 @@ class Card(BaseModel):
         held_out: the validation clips, in words.
         clip_frames: median length of the training clips; none in a file written before that.
         measured: on the test split, once; none in a file written before that.
+        rule: when a stream says that an action begins and ends, fitted on held-out clips; none where there
+            were none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,6 +81,11 @@ class Card(BaseModel):
     held_out: str
     clip_frames: float | None = None
     measured: Measured | None = None
+    rule: Rule | None = None
+
+    def decides(self) -> Rule:
+        """The rule of its streams: its own, or the one of its kind."""
+        return self.rule or (DETECTING if self.config.detects else Rule())
 
     def layout(self) -> Layout:
         """The joint layout."""

@@ -92,10 +92,17 @@ def stream(
     ] = None,
     windows: Annotated[int, typer.Option(min=1, help="Staggered windows.")] = 2,
     people: Annotated[int, typer.Option(min=1, help="Most persons followed at once.")] = 4,
-    threshold: Annotated[float, typer.Option(help="Probability from which on an action begins.")] = 0.6,
-    release: Annotated[float, typer.Option(help="Probability under which it ends.")] = 0.4,
-    smoothing: Annotated[float, typer.Option(help="Seconds over which probabilities are smoothed.")] = 0.3,
-    hold: Annotated[float, typer.Option(help="Seconds over the threshold before an action begins.")] = 0.0,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Probability from which on an action begins; as the other three, the model's own."),
+    ] = None,
+    release: Annotated[float | None, typer.Option(help="Probability under which it ends.")] = None,
+    smoothing: Annotated[
+        float | None, typer.Option(help="Seconds over which probabilities are smoothed.")
+    ] = None,
+    hold: Annotated[
+        float | None, typer.Option(help="Seconds over the threshold before an action begins.")
+    ] = None,
     threads: Threads = 1,
 ) -> None:
     """Answer after every frame: JSON Lines in, JSON Lines out.
@@ -118,14 +125,13 @@ def stream(
 
     from action_indrnn import frame_lines
     from action_indrnn.data_prep import skeleton_file
-    from action_indrnn.decision import Rule
     from action_indrnn.recognizer import Recognizer
     from action_indrnn.streaming import Stream
 
     place = frame_lines.address(listen) if listen else None
     recording = skeleton_file.read(replay) if replay else None
-    rule = Rule(smoothing=smoothing, threshold=threshold, release=release, hold=hold)
     recognizer = Recognizer.load(model)
+    rule = recognizer.card.decides().but(smoothing=smoothing, threshold=threshold, release=release, hold=hold)
     given = {} if duration is None else {"duration": duration}
 
     def fresh() -> Stream:

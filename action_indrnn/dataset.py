@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -98,21 +97,16 @@ def split(
     return Split(train[~held], train[held], test, words)
 
 
-def recordings_of(prepared: PreparedSet, protocol: str, role: int) -> list[Untrimmed]:
-    """The set's untrimmed recordings of a role, TRAIN or TEST, under a protocol that their columns decide.
-
-    Raises:
-        ValueError: they do not.
-    """
+def recordings_of(prepared: PreparedSet, clips: Integers) -> list[Untrimmed]:
+    """The set's untrimmed recordings that only some clips were cut from, by the columns that both have."""
     recordings = untrimmed.read(prepared.path)
     if not recordings:
         return []
-    index = pd.DataFrame([{**one.columns, "label": one.actions[0].label} for one in recordings])
-    try:
-        roles = protocols.roles(index, prepared.meta["protocols"], protocol)
-    except ValueError as error:
-        raise ValueError(f"{prepared.path}: untrimmed recordings: {error}") from error
-    return [one for one, own in zip(recordings, roles, strict=True) if own == role]
+    keys = list(prepared.index[list(recordings[0].columns)].itertuples(index=False, name=None))
+    chosen = {keys[number] for number in clips}
+    others = {keys[number] for number in np.setdiff1d(np.arange(len(keys)), clips)}
+    own = [(one, tuple(one.columns.values())) for one in recordings]
+    return [one for one, key in own if key in chosen and key not in others]
 
 
 def draw_frames(frames: int, deviation: float, random: np.random.Generator) -> int:

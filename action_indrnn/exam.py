@@ -9,7 +9,6 @@ import torch
 from action_indrnn import dataset, evaluation, over_time
 from action_indrnn.data_prep import archive
 from action_indrnn.data_prep.archive import PreparedSet
-from action_indrnn.data_prep.protocols import TEST
 from action_indrnn.dataset import Clips, Integers, Split
 from action_indrnn.detection import Detection
 from action_indrnn.evaluation import Report
@@ -26,14 +25,12 @@ class Exam:
         prepared: the set.
         clips: all of the set.
         split: of the protocol.
-        protocol: its name.
     """
 
     recognizer: Recognizer
     prepared: PreparedSet
     clips: Clips
     split: Split
-    protocol: str
 
     @classmethod
     def of(
@@ -62,7 +59,7 @@ class Exam:
             )
         clips = Clips.of_set(prepared)
         clips = clips.aligned(card.layout()) if card.config.data.align else clips
-        return cls(recognizer, prepared, clips, split, protocol)
+        return cls(recognizer, prepared, clips, split)
 
     @property
     def partial(self) -> bool:
@@ -99,5 +96,5 @@ class Exam:
             ValueError: the network needs the whole clip.
         """
         numbers = self.split.test if most is None else self.some(most)
-        real = dataset.recordings_of(self.prepared, self.protocol, TEST)
+        real = dataset.recordings_of(self.prepared, self.split.test)
         return over_time.measure(self.recognizer, self.clips, numbers, self.labels, real)

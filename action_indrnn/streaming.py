@@ -278,7 +278,8 @@ class Streams:
 
 
 def settings_for(card: Card, **given: Any) -> Settings:
-    """The settings with what is given, and the duration of the model's own clips where it is not."""
+    """The settings with what is given, and the model's own clips' duration and rule where it is not."""
+    given = {"rule": card.decides(), **given}
     if card.clip_frames is not None:
         given = {"duration": card.clip_frames / RATE, **given}
     return replace(Settings(), **given)

@@ -29,7 +29,6 @@ from action_indrnn.checkpoint import Card, Measured
 from action_indrnn.config import Config
 from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
-from action_indrnn.data_prep.protocols import TRAIN
 from action_indrnn.dataset import Clips, Split, Where
 from action_indrnn.evaluation import Report
 from action_indrnn.every_frame import Pieces
@@ -158,7 +157,7 @@ class Run:
             self.clips,
             self.labels,
             self.split.train,
-            dataset.recordings_of(prepared, self.protocol, TRAIN),
+            dataset.recordings_of(prepared, self.split.train),
             self.layout,
             data.frames,
             data.follow,

@@ -60,7 +60,7 @@ class Writer:
             ValueError: `out` is taken.
         """
         self.folder = NewFolder(
-            out, replace=(*FILES, *OPTIONAL) if overwrite else (), keep=PROGRESS if work else ""
+            out, replace=FILES if overwrite else (), optional=OPTIONAL, keep=PROGRESS if work else ""
         )
         self.joint_shape = joint_shape
         self.clips = self.rows = self.skipped = 0

@@ -11,6 +11,7 @@ Shapes: `T` frames, `M` bodies, `V` joints; joints (T, M, V, 3) in metres, NaN w
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ class Action:
     label: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Untrimmed:
     """An untrimmed recording.
 
@@ -164,7 +165,7 @@ def read(folder: Path) -> list[Untrimmed]:
     if not path.is_file():
         return []
     try:
-        with np.load(path) as file:
+        with path.open("rb") as opened, np.load(opened) as file:
             found = {name: file[name] for name in file.files}
         ends = np.cumsum(found["lengths"])
         columns = found["columns"].tolist()
@@ -179,5 +180,5 @@ def read(folder: Path) -> list[Untrimmed]:
                 zip(found["names"], found["lengths"], ends, found["values"].tolist(), strict=True)
             )
         ]
-    except (ValueError, KeyError, EOFError, OSError) as error:
+    except (ValueError, KeyError, EOFError, BadZipFile) as error:
         raise ValueError(f"{path}: damaged: {error}") from error

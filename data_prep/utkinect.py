@@ -86,7 +86,8 @@ def _untrimmed(raw: Sequence[Path]) -> list[Untrimmed]:
         ]
         joints = table[:, 1:].reshape(-1, 1, _JOINTS, 3).astype(np.float32)
         columns = {"subject": int(numbers[2]), "replication": int(numbers[3])}
-        found.append(Untrimmed(numbers[1], joints, [Action(*span) for span in sorted(spans)], columns))
+        actions = [Action(*span) for span in sorted(spans) if span[0] < span[1]]
+        found.append(Untrimmed(numbers[1], joints, actions, columns))
     return found
 
 
