@@ -58,7 +58,7 @@ class Rule:
 
 
 # Of a network that detects actions; see docs/live.md.
-DETECTING = Rule(smoothing=0.1, threshold=0.5, release=0.2, hold=0.1)
+DETECTING = Rule(smoothing=0.0, threshold=0.5, release=0.2, hold=0.1)
 
 
 @dataclass(frozen=True)

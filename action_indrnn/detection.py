@@ -29,7 +29,7 @@ PAUSE = 1.0, 2.0  # seconds, the shortest pause and the mean of what it is longe
 RULES = tuple(
     Rule(smoothing, threshold, min(threshold, release), hold)
     for smoothing, threshold, release, hold in product(
-        (0.0, 0.1, 0.2, 0.3), (0.3, 0.4, 0.5, 0.6, 0.7, 0.8), (0.1, 0.2, 0.3, 0.4), (0.0, 0.1, 0.2)
+        (0.0, 0.1, 0.2, 0.3), (0.3, 0.4, 0.5, 0.6, 0.7, 0.8), (0.2, 0.4), (0.0, 0.1, 0.2)
     )
 )  # out of which `fit` chooses
 
