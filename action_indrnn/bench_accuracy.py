@@ -56,14 +56,20 @@ class Cell:
     Attributes:
         top1: of each run that is finished, by fold and seed.
         folds, seeds: how many of each there are.
+        together: of all seeds of a fold as one recogniser, their probabilities averaged, the mean over
+            folds; none before all runs are finished.
     """
 
     top1: Mapping[tuple[str, int], float]
     folds: int
     seeds: int
+    together: float | None = None
 
     def __str__(self) -> str:
-        """The mean of all runs in percent, the deviation of the seeds (of their means), what is missing."""
+        """The mean of all runs in percent, the deviation of the seeds (of their means), what is missing.
+
+        Of several seeds also, as "T ...", what they reach together.
+        """
         if not self.top1:
             return "not run"
         text = f"{100 * np.mean(list(self.top1.values())):.1f}"
@@ -73,6 +79,8 @@ class Cell:
         whole = [np.mean(values) for values in by_seed.values() if len(values) == self.folds]
         if len(whole) > 1:
             text += f" +- {100 * np.std(whole, ddof=1):.1f}"
+        if self.together is not None:
+            text += f", T {100 * self.together:.1f}"
         every = self.folds * self.seeds
         return text if len(self.top1) == every else f"{text} ({len(self.top1)} of {every} runs)"
 
@@ -135,6 +143,9 @@ def measure(
                 {(fold, one.train.seed): found[folder] for fold, one, folder in runs if folder in found},
                 len(runs) // seeds,
                 seeds,
+                _together([folder for *_, folder in runs], seeds)
+                if all(folder in found for *_, folder in runs)
+                else None,
             )
             for runs in row
         ]
@@ -160,6 +171,26 @@ def _top1(settings: Config, prepared: PreparedSet, fold: str, folder: Path, devi
     run = Run(settings, prepared, fold, folder, torch.device(device))
     run.resume()
     return run.train().report.top(1)
+
+
+def _together(folders: Sequence[Path], seeds: int) -> float | None:
+    """The accuracy of the mean of the seeds' probabilities, the mean over folds; none of one seed.
+
+    Args:
+        folders: of all runs, seed by seed.
+        seeds: how many.
+    """
+    if seeds == 1:
+        return None
+    count = len(folders) // seeds
+    accuracies = []
+    for fold in range(count):
+        reports = [json.loads((folder / "report.json").read_text("utf-8")) for folder in folders[fold::count]]
+        clips = [report["per_clip"] for report in reports]
+        labels = np.array([clip["label"] for clip in clips[0]])
+        mean = np.mean([[clip["probabilities"] for clip in one] for one in clips], axis=0)
+        accuracies.append((mean.argmax(axis=1) == labels).mean())
+    return float(np.mean(accuracies))
 
 
 def as_markdown(rows: Mapping[str, Sequence[Cell]], jobs: Sequence[Job]) -> str:

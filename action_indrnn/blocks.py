@@ -3,8 +3,8 @@
 from typing import TypedDict
 
 from action_indrnn.classifier import Pooling
-from action_indrnn.config import Gated, Layered, Recurrent
 from action_indrnn.layers import RecurrentBlock
+from action_indrnn.networks import Gated, Layered, Recurrent
 
 
 def recurrent_block(

@@ -23,7 +23,6 @@ from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import View
-from action_indrnn.data_prep.recordings import Recipe
 from action_indrnn.decision import DETECTING, Rule
 from action_indrnn.models import Classifier, build
 
@@ -53,7 +52,7 @@ class Card(BaseModel):
         classes: K class names by label.
         features: F, numbers in one frame's feature vector.
         view: how clips were normalised.
-        recipe: how actors were chosen; see `data_prep.recordings`.
+        recipe: how actors were chosen; see `data_prep.recordings` and `data_prep.data_set.DataSet`.
         joint_layout: the joint set, as `layout.from_table` takes it.
         seed, epochs: of the run; the epoch is the one whose weights these are.
         clips: of training, validation, test.
@@ -73,7 +72,7 @@ class Card(BaseModel):
     classes: tuple[str, ...]
     features: int
     view: View
-    recipe: Recipe = "tracks"
+    recipe: str = "tracks"
     joint_layout: dict[str, Any]
     seed: int
     epochs: int
@@ -97,11 +96,18 @@ class Card(BaseModel):
         Raises:
             ValueError: other classes, joints or normalisation; says what the model has and what the set has.
         """
+        made = prepared.meta["preprocessing"]
+        for what, expected, found in (
+            ("view", self.view, made["view"]),
+            ("recipe", self.recipe, made.get("recipe", "tracks")),
+        ):
+            if expected != found:
+                raise ValueError(
+                    f"{prepared.path}: expected clips of the model's {what} '{expected}', found '{found}'"
+                )
         for what, ours, theirs in (
             ("classes", list(self.classes), prepared.classes),
             ("joints", self.joint_layout["joints"], prepared.meta["layout"]["joints"]),
-            ("view", [self.view], [prepared.meta["preprocessing"]["view"]]),
-            ("recipe", [self.recipe], [prepared.meta["preprocessing"].get("recipe", "tracks")]),
         ):
             if ours != theirs:
                 place = next(at for at, pair in enumerate(zip_longest(ours, theirs)) if len(set(pair)) > 1)

@@ -119,19 +119,28 @@ def bench_accuracy(
 
 def bench_data(
     clips: Annotated[
-        int, typer.Option(min=60, max=56_880, help="Recordings to make and prepare; 56,880 are NTU RGB+D 60.")
+        int, typer.Option(min=60, max=57_600, help="Recordings to make and prepare; 56,880 are NTU RGB+D 60.")
     ] = 1500,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of every parser.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Of the made recordings.")] = 0,
-    workers: Annotated[int, typer.Option(min=0, help="Most processes; 0 for one a core.")] = 0,
+    workers: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Processes; repeatable. 1 and one a core if not given."),
+    ] = None,
     archive: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A zip to make once and use again.")
+    ] = None,
+    second: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Another, of the setups that NTU RGB+D 120 adds; both are prepared."
+        ),
     ] = None,
 ) -> None:
     """Time parsing and preprocess beside a plain reader, on made text of NTU RGB+D's clip lengths."""
     from action_indrnn.data_prep import benchmark
 
-    for line in benchmark.run(clips, rounds, seed, workers, archive):
+    for line in benchmark.run(clips, rounds, seed, workers or (), archive, second):
         print(line, flush=True)
 
 

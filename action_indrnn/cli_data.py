@@ -45,7 +45,10 @@ def preprocess(
     ] = "camera",
     recipe: Annotated[
         Literal["tracks", "ctr-gcn"],
-        typer.Option(help="Actors: ours, on true frame numbers; or exactly as SGN's and CTR-GCN's scripts."),
+        typer.Option(
+            help="Actors: ours, on true frame numbers; or exactly as SGN's and CTR-GCN's scripts; with "
+            "--view raw before they translate."
+        ),
     ] = "tracks",
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 for one a core.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the prepared set at OUT.")] = False,

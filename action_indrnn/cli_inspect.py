@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from action_indrnn.picture import Film
 
 MODEL = ".safetensors"
-META = "meta.toml"  # of a prepared set
 PICTURES = (".png", ".svg", ".gif")
 
 
@@ -20,11 +19,12 @@ def inspect(
         Path,
         typer.Argument(
             metavar="PATH",
-            help="A raw folder or zip archive, a prepared set, a clip file, a model file.",
+            help="Raw data of any kind that preprocess takes, a prepared set, a clip file, a model file.",
         ),
     ],
     read: Annotated[
-        bool, typer.Option("--read", help="Look into every raw recording, not only at names and sizes.")
+        bool,
+        typer.Option("--read", help="Look into every raw recording, not only at names, sizes and lists."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, with whole lists.")] = False,
     clip: Annotated[str, typer.Option(metavar="NAME", help="A clip of a prepared set, to draw.")] = "",
@@ -79,20 +79,27 @@ def inspect(
 
 
 def _report(path: Path, recorded: str, read: bool, workers: int) -> dict[str, Any]:
-    from action_indrnn import clip_report, inspection
-    from action_indrnn.data_prep import clip_file
+    from action_indrnn import clip_report, inspection, source_report
+    from action_indrnn.data_prep import archive, clip_file, recognition, survey
 
     if path.is_file() and path.suffix == MODEL:
         from action_indrnn import memory
 
         return memory.model_report(str(path))
-    if (path / META).is_file():
+    if (path / archive.META_FILE).is_file():
         return inspection.set_report(path)
     if path.is_file() and path.suffix.lower() == ".skeleton":
         return clip_report.of_recording(path)
-    if path.is_file() and path.suffix.lower() in clip_file.SUFFIXES:
+    name = recognition.of_path(path)
+    if not name and path.is_file() and path.suffix.lower() in clip_file.SUFFIXES:
         return clip_report.of_points(path, _layout(path, recorded))
-    return inspection.raw_report(path, read=read, workers=workers)
+    found = survey.survey(path)
+    known = [] if name else recognition.below(found)
+    if not found.recordings and not found.others and [one.path for one in known] == [path]:
+        name = known[0].name
+    if name:
+        return source_report.report(found, name, read=read)
+    return inspection.raw_report(found, known, read=read, workers=workers)
 
 
 def _layout(path: Path, name: str) -> "Layout":
@@ -110,7 +117,7 @@ def _film(path: Path, name: str, recorded: str) -> "tuple[Film, Layout, Clip]":
     from action_indrnn.data_prep.sources import Source
     from action_indrnn.picture import Film
 
-    if (path / META).is_file():
+    if (path / archive.META_FILE).is_file():
         prepared = archive.read(path)
         found = [number for number, known in enumerate(prepared.index["name"]) if known == name]
         if not found:

@@ -79,8 +79,19 @@ def stream(
         str, typer.Option(metavar="HOST:PORT", help="Answer on a socket, a stream a connection.")
     ] = "",
     replay: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Answer to the frames of a .skeleton file.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Answer to the frames of a clip file, and in the end to the whole clip."
+        ),
     ] = None,
+    recorded: Annotated[
+        str,
+        typer.Option(
+            "--layout",
+            metavar="LAYOUT",
+            help="The frames' joint layout, where it is not the model's: a shipped name or a .toml.",
+        ),
+    ] = "",
     speed: Annotated[
         float, typer.Option(min=0, help="Of a replay, times the frame rate; 0 for as fast as possible.")
     ] = 1.0,
@@ -107,9 +118,10 @@ def stream(
 ) -> None:
     """Answer after every frame: JSON Lines in, JSON Lines out.
 
-    A frame is one line, with the joints in metres, y up, in the order of the model's joint layout; the time
-    stamp in seconds may be missing. Every line gets one line back at once. A line that is no frame gets one
-    with "error", and the stream goes on.
+    A frame is one line, with the joints in the order, unit and axes of the layout: of NTU's, metres, y up.
+    The time stamp in seconds may be missing. Every line gets one line back at once. A line that is no frame
+    gets one with "error", and the stream goes on. Between {"clip": "begin"} and {"clip": "end"} frames are
+    kept, and the end is answered with what classify says of them as one clip.
 
     \b
     Replay a recording, or pipe frames in (made up here):
@@ -122,36 +134,46 @@ def stream(
     if listen and replay:
         raise typer.BadParameter("expected one of --listen and --replay, found both")
     _device("cpu", threads)
+    from threading import Lock
 
-    from action_indrnn import frame_lines
-    from action_indrnn.data_prep import skeleton_file
+    from action_indrnn import dialogue, frame_socket
+    from action_indrnn.data_prep import layout
+    from action_indrnn.data_prep.sources import Source
+    from action_indrnn.dialogue import Dialogue
     from action_indrnn.recognizer import Recognizer
     from action_indrnn.streaming import Stream
 
-    place = frame_lines.address(listen) if listen else None
-    recording = skeleton_file.read(replay) if replay else None
+    place = frame_socket.address(listen) if listen else None
+    joint_layout = layout.find(recorded) if recorded else None
     recognizer = Recognizer.load(model)
     rule = recognizer.card.decides().but(smoothing=smoothing, threshold=threshold, release=release, hold=hold)
     given = {} if duration is None else {"duration": duration}
+    lock = Lock()
 
-    def fresh() -> Stream:
-        return recognizer.stream(rate=rate, windows=windows, people=people, rule=rule, **given)
+    def stream_of(frames: layout.Layout | None) -> Stream:
+        return recognizer.stream(frames, rate=rate, windows=windows, people=people, rule=rule, **given)
+
+    def fresh() -> Dialogue:
+        own = recognizer.card.layout()
+        frames = joint_layout or (None if own.is_metres_y_up else own)
+        return Dialogue(recognizer, stream_of(frames), top, lock)
 
     def write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
 
-    first = fresh()
+    first = stream_of(None)
     if not first.step.fast:
         print(f"action-indrnn: note: a frame goes through {first.step.way}", file=sys.stderr)
     try:
-        if recording is not None:
-            frame_lines.replay(recording, write, first, top, speed)
+        if replay is not None:
+            dialogue.replay(recognizer, Source(replay), joint_layout, write, first, top, speed)
         elif place is not None:
-            with frame_lines.Server(place, fresh, top) as server:
+            fresh()  # a layout that does not fit is told before anybody comes
+            with frame_socket.Server(place, fresh) as server:
                 print(f"listening on {place[0]}:{server.server_address[1]}", flush=True)
                 server.serve_forever()
-        elif frame_lines.answer(sys.stdin.buffer, write, first, top):
+        elif dialogue.answer(sys.stdin.buffer, write, fresh()):
             raise typer.Exit(1)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

@@ -26,6 +26,8 @@ def report(
     threads: Threads = 1,
 ) -> None:
     """Write the report of a run: one HTML file that opens from disk, without a network."""
+    if not run.is_dir():
+        raise ValueError(f"{run}: expected the folder of a run, found {'a file' if run.exists() else 'none'}")
     page = out or run / "report.html"
     if page.is_dir() or not page.parent.is_dir():
         raise ValueError(f"{page}: expected a file in a folder that exists")

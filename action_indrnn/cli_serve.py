@@ -19,7 +19,9 @@ def serve(
     recorded: Annotated[
         str,
         typer.Option(
-            "--layout", metavar="LAYOUT", help="The clips' joint layout, where it is not the model's."
+            "--layout",
+            metavar="LAYOUT",
+            help="The joint layout of clips and live frames, where it is not the model's.",
         ),
     ] = "",
     rate: Annotated[float, typer.Option(help="Frames a second of clips and of cameras.")] = 30.0,
@@ -43,6 +45,7 @@ def serve(
     """
     _device("cpu", threads)
     from action_indrnn.data_prep import layout
+    from action_indrnn.data_prep.layout import Layout
 
     try:
         from action_indrnn import server, sockets
@@ -63,11 +66,11 @@ def serve(
     if threshold is not None:
         given["rule"] = recognizer.card.decides().but(threshold=threshold)
 
-    def fresh() -> Stream:
-        return recognizer.stream(**given)
+    def fresh(layout: Layout | None) -> Stream:
+        return recognizer.stream(layout, **given)
 
     if recognizer.model.causal:
-        fresh()  # a setting out of range is told before anybody comes
+        fresh(joint_layout)  # a setting out of range is told before anybody comes
     app = server.application(recognizer, fresh, limits, recorded=joint_layout, rate=rate, host=host)
     with sockets.listen(host, port) as place:
         if not _is_loopback(host):

@@ -22,7 +22,7 @@ from action_indrnn.picture import Film
 from action_indrnn.recognizer import Recognizer
 
 FRAMES_LIMIT = 9_000  # five minutes at 30 frames a second; NTU's longest clip has 300
-_DECIMALS = 4  # of metres
+_DECIMALS = 7  # of metres: sent back as live frames, they are the clip that they were
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,7 @@ def curve(recognizer: Recognizer, clip: Clip) -> NDArray[np.float64]:
         clip: not yet normalised.
     """
     settings, card = recognizer.card.config, recognizer.card
-    clips = Clips.of_clips([normalize(clip, card.layout(), card.view)])
-    clips = clips.aligned(card.layout()) if settings.data.align else clips
+    clips = Clips.of_clips([normalize(clip, card.layout(), card.view)]).shown_as(settings.data, card.layout())
     frames = clip.present.shape[1]
     passes = settings.evaluate.passes
     lengths = evaluation.pass_lengths(settings.data.frames, settings.data.frames_deviation, passes)

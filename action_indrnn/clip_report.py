@@ -78,6 +78,7 @@ def of_points(path: Path, recorded: Layout) -> dict[str, Any]:
         "from": [float(value) for value in poses.min(axis=(0, 1))],
         "to": [float(value) for value in poses.max(axis=(0, 1))],
         "problems": [posture.CURES[doubt] for doubt in posture.doubts(clip, recorded)],
+        "not_checked": posture.unchecked(recorded),
     }
 
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from action_indrnn.blocks import recurrent_block
 from action_indrnn.classifier import Classifier, Recur
-from action_indrnn.config import Convolutional
 from action_indrnn.layers import Convolution
+from action_indrnn.networks import Convolutional
 
 
 class ConvolutionalLayer(nn.Module):

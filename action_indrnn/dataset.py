@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from action_indrnn.config import Data
 from action_indrnn.data_prep import protocols, untrimmed
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.bodies import MOST_ACTORS
@@ -240,11 +241,14 @@ class Clips:
         turn = None if self.turn is None else self.turn.to(device, copy=True)
         return Clips(self.names, rows, start, length, bodies, turn)
 
-    def aligned(self, layout: Layout) -> "Clips":
-        """The same clips with the main actor facing the camera, in the size of all, when first seen.
+    def shown_as(self, data: Data, layout: Layout) -> "Clips":
+        """The same clips, with `data.align` turned and scaled.
 
-        See `data_prep.normalize.alignment`. A clip without the main actor stays as it is.
+        The main actor then faces the camera, in the size of all, when first seen; see
+        `data_prep.normalize.alignment`. A clip without the main actor stays as it is.
         """
+        if not data.align:
+            return self
         turns = np.tile(np.eye(3, dtype=np.float32), (len(self.names), 1, 1))
         for number, (start, length) in enumerate(zip(self.start.tolist(), self.length.tolist(), strict=True)):
             actor = self.rows[start : start + length].numpy()

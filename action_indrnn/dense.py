@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from action_indrnn.blocks import recurrent_block, surroundings
 from action_indrnn.classifier import Classifier, Recur
-from action_indrnn.config import Dense
 from action_indrnn.features import TimeDifference
 from action_indrnn.layers import Linear
+from action_indrnn.networks import Dense
 from action_indrnn.streams import Streams
 
 

@@ -51,14 +51,13 @@ class Exam:
         recognizer = Recognizer.load(model, device)
         card = recognizer.card
         card.check_fit(prepared)
-        split = dataset.split(prepared, protocol, seed=card.seed)
+        split = dataset.split(prepared, protocol, validation="none")
         if card.dataset == prepared.meta["dataset"] and card.protocol != protocol and not allow_overlap:
             raise ValueError(
                 f"{model}: trained under {card.protocol}, whose training clips are among the test clips of "
                 f"{protocol}; train under that protocol, or say --allow-overlap"
             )
-        clips = Clips.of_set(prepared)
-        clips = clips.aligned(card.layout()) if card.config.data.align else clips
+        clips = Clips.of_set(prepared).shown_as(card.config.data, card.layout())
         return cls(recognizer, prepared, clips, split)
 
     @property

@@ -1,42 +1,85 @@
-"""Frames as JSON Lines: one frame a line in, one answer a line out; and recordings as frames.
+"""Frames as JSON Lines: what may stand in a line, and what an answer looks like.
 
-in   {"time": 0.033, "bodies": [{"id": 7, "joints": [[x, y, z], ...]}]}
+in   {"time": 0.033, "bodies": [{"id": 7, "joints": [[x, y, z], ...], "states": [2, 2, 1, ...]}]}
 out  {"line": 1, "frame": 0, "time": 0.033, "people": [{"bodies": [7], "seen": 0.1, "action": null,
       "top": [{"action": "wave", "probability": 0.8}, ...]}], "events": [{"event": "start", "bodies":
       [7], "action": "wave", "start": 0.033}]}
-out  {"line": 2, "field": "bodies[0].joints", "error": "..."}   for a line that is no frame
+in   {"clip": "begin"}   the stream begins anew, and its frames are kept
+out  {"line": 2, "clip": "begin"}
+in   {"clip": "end"}     what do the frames since then show, taken as a whole clip?
+out  {"line": 9, "clip": "end", "frames": 6, "top": [{"action": "wave", "probability": 0.9}, ...]}
+out  {"line": 10, "field": "bodies[0].joints", "error": "..."}   for a line that is none of these
+
+Time is in seconds. States say how a joint was seen, 0 not tracked, 1 inferred, 2 tracked; they, and the time,
+may be missing. "begin" may give "bodies", ids of which the first is the main actor; else that is who comes
+first; and "name", that of the clip file whose answer is wanted: an evaluation draws its frames by the name.
 """
 
 import json
-import socketserver
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from action_indrnn.data_prep.clip import Floats
-from action_indrnn.data_prep.skeleton_file import Recording
+from action_indrnn.data_prep.layout import Layout, miscounted
+from action_indrnn.live_frames import FrameError
 from action_indrnn.people import BodyId
-from action_indrnn.streaming import FrameAnswers, Stream
+from action_indrnn.streaming import FrameAnswers
 
 LINE_LIMIT = 1 << 20  # bytes; a frame of six bodies of 25 joints has about 12,000
 BODIES_LIMIT = 64  # of a frame; a Kinect tracks six
 ID_LIMIT = 100  # characters
-CONNECTIONS = 32
-IDLE = 600.0  # seconds in which a connection sends nothing, or takes no answer, before it is closed
-_NO_LOCK = nullcontext()
+MARKS = ("begin", "end")
+STATES = (0, 1, 2)  # not tracked, inferred, tracked
 
 
 class LineError(ValueError):
     """A line that is no frame; `field` says where."""
 
-    def __init__(self, field: str, message: str) -> None:
+    def __init__(self, place: str, message: str) -> None:
         super().__init__(message)
-        self.field = field
+        self.field = place
+
+    @classmethod
+    def of(cls, error: FrameError) -> "LineError":
+        """The error of a line whose frame a stream cannot take."""
+        if error.body < 0:
+            return cls("time", str(error))
+        place = f"bodies[{error.body}].joints"
+        return cls(place if error.joint < 0 else f"{place}[{error.joint}]", str(error))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What stands in a line.
+
+    Attributes:
+        bodies: joints by body id.
+        time: seconds, if it says.
+        states: tracking states of the bodies that have some, one for each joint.
+    """
+
+    bodies: dict[BodyId, Floats]
+    time: float | None = None
+    states: dict[BodyId, list[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a clip begins or ends.
+
+    Attributes:
+        begins: which of both.
+        bodies: ids, the main actor's first, as far as they are known.
+        name: the clip's.
+    """
+
+    begins: bool
+    bodies: tuple[BodyId, ...] = ()
+    name: str = "clip"
 
 
 class Readable(Protocol):
@@ -59,47 +102,89 @@ def lines(source: Readable) -> Iterator[tuple[int, bytes | None]]:
             yield number, line
 
 
-def parse(line: bytes, joints: int) -> tuple[dict[BodyId, Floats], float | None]:
-    """The bodies and the time stamp of a line.
+def parse(line: bytes | None, layout: Layout) -> Frame | Mark:
+    """What stands in a line.
+
+    Args:
+        line: none for one that was too long.
+        layout: of the joints.
 
     Raises:
-        LineError: no JSON, or not that of a frame of bodies of so many joints.
+        LineError: no JSON, or neither a frame of bodies of these joints nor a mark.
     """
+    if line is None or len(line) > LINE_LIMIT:
+        raise LineError("", f"expected a line of at most {LINE_LIMIT} bytes, found a longer one")
     try:
         table = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise LineError("", f"expected JSON: {error}") from None
     if not isinstance(table, dict):
         raise LineError("", f"expected an object with bodies, found {_found(table)}")
-    unknown = sorted(set(table) - {"time", "bodies"})
+    known = ("clip", "bodies", "name") if "clip" in table else ("time", "bodies")
+    unknown = sorted(set(table) - set(known))
     if unknown:
-        raise LineError(unknown[0][:ID_LIMIT], "unknown field; known are time and bodies")
+        raise LineError(unknown[0][:ID_LIMIT], f"unknown field; known are {', '.join(known)}")
+    if "clip" in table:
+        return _mark(table)
     stamp, bodies = table.get("time"), table.get("bodies")
     if stamp is not None and not _is_number(stamp):
         raise LineError("time", f"expected seconds, found {_found(stamp)}")
     if not isinstance(bodies, list) or len(bodies) > BODIES_LIMIT:
         raise LineError("bodies", f"expected a list of at most {BODIES_LIMIT} bodies, found {_found(bodies)}")
     found: dict[BodyId, Floats] = {}
+    states: dict[BodyId, list[int]] = {}
     for number, body in enumerate(bodies):
         where = f"bodies[{number}]"
-        if not isinstance(body, dict) or set(body) != {"id", "joints"}:
-            raise LineError(where, "expected an object with id and joints")
-        name = body["id"]
-        if isinstance(name, bool) or not isinstance(name, int | str) or len(str(name)) > ID_LIMIT:
-            raise LineError(f"{where}.id", f"expected an integer or a short text, found {_found(name)}")
+        if not isinstance(body, dict) or set(body) - {"states"} != {"id", "joints"}:
+            raise LineError(where, "expected an object with id, joints and, at will, states")
+        name = _id(body["id"], f"{where}.id")
         if name in found:
             raise LineError(f"{where}.id", f"expected each body once, found {_found(name)} twice")
-        found[name] = _joints(body["joints"], joints, f"{where}.joints")
-    return found, None if stamp is None else float(stamp)
+        found[name] = _joints(body["joints"], layout, f"{where}.joints")
+        if "states" in body:
+            states[name] = _states(body["states"], layout, f"{where}.states")
+    return Frame(found, None if stamp is None else float(stamp), states)
 
 
-def _joints(value: Any, count: int, where: str) -> Floats:
-    if not isinstance(value, list) or len(value) != count:
-        raise LineError(where, f"expected {count} joints, found {_found(value)}")
+def _mark(table: dict[str, Any]) -> Mark:
+    if table["clip"] not in MARKS:
+        raise LineError("clip", f'expected "begin" or "end", found {_found(table["clip"])}')
+    bodies = table.get("bodies", [])
+    if not isinstance(bodies, list) or len(bodies) > BODIES_LIMIT:
+        raise LineError("bodies", f"expected a list of at most {BODIES_LIMIT} ids, found {_found(bodies)}")
+    names = [_id(name, f"bodies[{number}]") for number, name in enumerate(bodies)]
+    title = table.get("name", Mark.name)
+    if not isinstance(title, str) or len(title) > ID_LIMIT:
+        raise LineError("name", f"expected a short text, found {_found(title)}")
+    return Mark(table["clip"] == "begin", tuple(names), title)
+
+
+def _id(name: Any, where: str) -> BodyId:
+    if isinstance(name, bool) or not isinstance(name, int | str) or len(str(name)) > ID_LIMIT:
+        raise LineError(where, f"expected an integer or a short text, found {_found(name)}")
+    return name
+
+
+def _joints(value: Any, layout: Layout, where: str) -> Floats:
+    if not isinstance(value, list):
+        raise LineError(where, f"expected a list of joints, found {_found(value)}")
+    if len(value) != len(layout.joints):
+        raise LineError(where, miscounted(layout, len(value)))
     for number, joint in enumerate(value):
         if not isinstance(joint, list) or len(joint) != 3 or not all(map(_is_number, joint)):
-            raise LineError(f"{where}[{number}]", f"expected x, y, z in metres, found {_found(joint)}")
+            expected = f"expected x, y, z of the {layout.joints[number]}"
+            raise LineError(f"{where}[{number}]", f"{expected}, found {_found(joint)}")
     return np.array(value, np.float64).clip(-1e30, 1e30).astype(np.float32)  # NaN stays: the stream says so
+
+
+def _states(value: Any, layout: Layout, where: str) -> list[int]:
+    if not isinstance(value, list) or len(value) != len(layout.joints):
+        raise LineError(where, f"expected {len(layout.joints)} states, found {_found(value)}")
+    for number, state in enumerate(value):
+        if not isinstance(state, int) or isinstance(state, bool) or state not in STATES:
+            expected = "expected 0 (not tracked), 1 (inferred) or 2 (tracked)"
+            raise LineError(f"{where}[{number}]", f"{expected}, found {_found(state)}")
+    return value
 
 
 def _is_number(value: Any) -> bool:
@@ -116,6 +201,14 @@ def _found(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def leaders(probabilities: NDArray[np.float64], classes: Sequence[str], top: int) -> list[dict[str, Any]]:
+    """The most probable actions, as JSON's types."""
+    return [
+        {"action": classes[label], "probability": round(float(probabilities[label]), 6)}
+        for label in np.argsort(-probabilities, kind="stable")[:top].tolist()
+    ]
+
+
 def as_table(found: FrameAnswers, classes: tuple[str, ...], top: int) -> dict[str, Any]:
     """The answer as JSON's types."""
     table: dict[str, Any] = {"frame": found.frame, "time": round(found.time, 6)}
@@ -126,13 +219,7 @@ def as_table(found: FrameAnswers, classes: tuple[str, ...], top: int) -> dict[st
             "bodies": list(answer.bodies),
             "seen": round(answer.seen, 4),
             "action": None if answer.action < 0 else classes[answer.action],
-            "top": [
-                {
-                    "action": classes[label],
-                    "probability": round(float(answer.probabilities[label]), 6),
-                }
-                for label in np.argsort(-answer.probabilities, kind="stable")[:top].tolist()
-            ],
+            "top": leaders(answer.probabilities, classes, top),
         }
         for answer in found.answers
     ]
@@ -147,114 +234,3 @@ def as_table(found: FrameAnswers, classes: tuple[str, ...], top: int) -> dict[st
         for event in found.events
     ]
     return table
-
-
-def answer(
-    source: Readable,
-    write: Callable[[str], object],
-    stream: Stream,
-    top: int,
-    lock: AbstractContextManager[object] = _NO_LOCK,
-) -> int:
-    """Answers every line of the source with one line, flushed by `write`; the number of bad lines.
-
-    Args:
-        source: frames.
-        write: takes a line with its end.
-        stream: a fresh one.
-        top: actions to name.
-        lock: held while the stream computes, where several share a network.
-    """
-    bad, joints = 0, len(stream.layout.joints)
-    for number, line in lines(source):
-        try:
-            if line is None:
-                raise LineError("", f"expected a line of at most {LINE_LIMIT} bytes, found a longer one")
-            bodies, stamp = parse(line, joints)
-            try:
-                with lock:
-                    found = stream.feed(bodies, stamp)
-            except ValueError as error:
-                raise LineError("time" if str(error).startswith("time") else "bodies", str(error)) from None
-            table = as_table(found, stream.card.classes, top)
-        except LineError as error:
-            bad += 1
-            table = {"field": error.field, "error": str(error)}
-        write(json.dumps({"line": number, **table}) + "\n")
-    return bad
-
-
-def replay(
-    recording: Recording, write: Callable[[str], object], stream: Stream, top: int, speed: float
-) -> None:
-    """Answers every frame of a recording with one line, at its frame rate times `speed`; 0 for at once."""
-    frames: list[dict[BodyId, Floats]] = [{} for _ in range(recording.frame_count)]
-    for track in recording.values():
-        for frame, joints in zip(track.frames.tolist(), track.joints, strict=True):
-            frames[frame][track.body_id] = joints
-    started = time.monotonic()
-    for number, bodies in enumerate(frames):
-        stamp = number / stream.settings.rate
-        if speed:
-            time.sleep(max(0.0, started + stamp / speed - time.monotonic()))
-        table = as_table(stream.feed(bodies, stamp), stream.card.classes, top)
-        write(json.dumps({"line": number + 1, **table}) + "\n")
-
-
-class Server(socketserver.ThreadingTCPServer):
-    """Answers JSON Lines on a socket; every connection has a stream of its own.
-
-    Args:
-        address: host and port; port 0 takes a free one.
-        fresh: makes a stream.
-        top: actions to name.
-    """
-
-    allow_reuse_address = True
-    daemon_threads = True
-    request_queue_size = 128  # connections that wait to be taken
-
-    def __init__(self, address: tuple[str, int], fresh: Callable[[], Stream], top: int) -> None:
-        self.fresh, self.top = fresh, top
-        self.lock = threading.Lock()
-        self.places = threading.BoundedSemaphore(CONNECTIONS)
-        self.threads = torch.get_num_threads()
-        super().__init__(address, _Connection)
-
-
-class _Connection(socketserver.StreamRequestHandler):
-    server: Server
-
-    def setup(self) -> None:
-        """Let no silent other side keep its place for ever, and the thread work on as many cores as ours."""
-        super().setup()
-        self.connection.settimeout(IDLE)
-        torch.set_num_threads(self.server.threads)  # OpenMP counts them anew in every thread
-
-    def handle(self) -> None:
-        """Answer until the other side ends."""
-        if not self.server.places.acquire(blocking=False):
-            error = f"expected at most {CONNECTIONS} connections at once, found more; try again later"
-            self._write(json.dumps({"field": "", "error": error}) + "\n")
-            return
-        try:
-            answer(self.rfile, self._write, self.server.fresh(), self.server.top, self.server.lock)
-        except (ConnectionError, TimeoutError):  # the other side is gone, or as good as gone
-            return
-        finally:
-            self.server.places.release()
-
-    def _write(self, text: str) -> None:
-        self.wfile.write(text.encode())
-
-
-def address(text: str) -> tuple[str, int]:
-    """Host and port of HOST:PORT.
-
-    Raises:
-        ValueError: something else.
-    """
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"--listen: expected HOST:PORT, as 127.0.0.1:7000, found '{text}'")
-    return host, int(port)

@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from action_indrnn.classifier import Classifier, Memory, Pooling, Recur
-from action_indrnn.config import Graph
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.graph_layers import (
     Bodies,
@@ -31,6 +30,7 @@ from action_indrnn.graph_layers import (
     partitions,
 )
 from action_indrnn.layers import Linear
+from action_indrnn.networks import Graph
 from action_indrnn.streams import Streams
 
 

@@ -4,8 +4,7 @@ Shapes: R rows of a prepared set, V joints, C coordinates.
 """
 
 import csv
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,11 @@ import numpy as np
 from action_indrnn.data_prep import archive, ntu, protocols, survey
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.clip import COORDINATE_LIMIT
+from action_indrnn.data_prep.recognition import Known
+from action_indrnn.data_prep.survey import Survey
+from action_indrnn.source_report import MOST_VALUES, counts, lengths, reason
 
 SHOWN = 5  # lines of a list in the text; the JSON has all
-MOST_VALUES = 200  # a column of the index with more is no grouping
 _ROWS_AT_ONCE = 100_000
 _TEXT_BYTES = 2_550  # of a body in a frame of a `.skeleton` file
 _ROW_BYTES = 25 * 3 * 4  # of a body in a frame of a prepared set
@@ -25,64 +26,53 @@ _OTHERS = (
     "names of NTU RGB+D's form, but not its performers: other data; its classes may be others too, and its "
     "counts do not compare"
 )
-_NONE = (
-    "no recording under a name of NTU RGB+D: other raw data is not looked into; preprocess it, then inspect "
-    "the prepared set"
-)
+_NONE = "no recording under a name of NTU RGB+D, and no other data set that is known; clips need a clips.csv"
+_KNOWN = "no recording under a name of NTU RGB+D; inspect each data set alone"
 _NOT_ON_SCREEN = ("kind", "path")
 
 
-def lengths(values: Iterable[int]) -> dict[str, float]:
-    """The smallest, median and largest of some lengths, and their sum."""
-    array = np.fromiter(values, np.int64)
-    if not array.size:
-        return {}
-    low, high, total = int(array.min()), int(array.max()), int(array.sum())
-    return {"min": low, "median": float(np.median(array)), "max": high, "frames": total}
-
-
-def counts(values: Iterable[Any]) -> dict[str, int]:
-    """How often each value occurs, in the values' order."""
-    found = Counter(values)
-    return {str(value): found[value] for value in sorted(found)}
-
-
-def raw_report(path: Path, *, read: bool = False, workers: int = 0) -> dict[str, Any]:
+def raw_report(
+    found: Survey, known: Sequence[Known] = (), *, read: bool = False, workers: int = 0
+) -> dict[str, Any]:
     """What lies in a folder or an archive.
 
     Args:
-        path: where.
+        found: its survey.
+        known: the data sets of other kinds in it.
         read: look into every recording too; else only names, sizes and the archives' directories.
         workers: processes that read; 0 for one a core.
-
-    Raises:
-        ValueError: nothing there.
     """
-    found = survey.survey(path)
     clips, impossible, strangers = found.clips, found.impossible(), found.strangers()
-    usable = sum(name not in ntu.missing() for name in found.recordings) - len(impossible)
+    usable = found.usable()
     like_ntu = bool(clips) and len(strangers) <= _FEW * len(clips)
-    text = sum(found.sizes.values())
+    contents = survey.read(found.places(), workers) if read else None
+    if contents:
+        usable -= {name for name, good in zip(found.recordings, contents.good, strict=False) if not good}
     report: dict[str, Any] = {
         "kind": "raw recordings",
-        "path": str(path),
+        "path": str(found.path),
+        "data_sets": [f"{one.path}: {one.name}" for one in known],
         "recordings": len(clips),
         "like": found.dataset if like_ntu else None,
-        "note": "" if like_ntu else _OTHERS if clips else _NONE,
+        "note": "" if like_ntu else _OTHERS if clips else _KNOWN if known else _NONE,
         "actions": len({clip.action for clip in clips}),
-        "usable": usable,
+        "usable": len(usable),
         "usable_of_whole_set": ntu.CLIPS[found.dataset] if like_ntu else None,
-        "listed_as_missing": len(clips) - usable - len(impossible),
+        "listed_as_missing": sum(name in ntu.missing() for name in found.recordings),
         "by_action": counts(f"A{clip.action:03}" for clip in clips),
         "by_subject": counts(clip.subject for clip in clips),
         "by_camera": counts(clip.camera for clip in clips),
         "by_setup": counts(clip.setup for clip in clips),
         "disk_bytes": found.disk,
-        "text_bytes": text,
-        "prepared_bytes_about": text // _TEXT_BYTES * _ROW_BYTES,
+        "text_bytes": found.text,
+        "prepared_bytes_about": found.text // _TEXT_BYTES * _ROW_BYTES,
         "archives": found.archives,
         "problems": found.problems,
-        "copies": found.copies,
+        "copies": [
+            f"{copy}: found in {found.recordings[name]} too"
+            for name, copies in found.copies.items()
+            for copy in copies
+        ],
         "impossible": impossible,
         "no_performers_of_ntu": strangers,
         "other_names": list(map(str, found.others)),
@@ -91,8 +81,7 @@ def raw_report(path: Path, *, read: bool = False, workers: int = 0) -> dict[str,
         "unexpected_by_suffix": counts(Path(name).suffix.lower() or "none" for name in found.unexpected),
         "absent": found.absent() if like_ntu else [],
     }
-    if read:
-        contents = survey.read([*found.recordings.values(), *found.others], workers)
+    if contents:
         report |= {
             "lengths": lengths(contents.lengths),
             "by_bodies": counts(contents.bodies.elements()),
@@ -140,7 +129,7 @@ def set_report(path: Path) -> dict[str, Any]:
         "joints": joints,
         "disk_bytes": sum(file.stat().st_size for file in path.iterdir() if file.is_file()),
         "memory_bytes": frames * prepared.joints[0].nbytes,
-        "left_out": counts(_reason(row) for row in _rows(path / "skipped.csv")),
+        "left_out": counts(reason(row["reason"]) for row in _rows(path / "skipped.csv")),
         "bodies_left_out": counts(row["reason"] for row in _rows(path / "dropped.csv")),
         "unexpected": sorted(file.name for file in path.iterdir() if file.name not in archive.FILES),
         "problems": problems + _contradictions(prepared, divided),
@@ -150,11 +139,6 @@ def set_report(path: Path) -> dict[str, Any]:
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def _reason(row: Mapping[str, str]) -> str:
-    """A reason to leave a recording out, without the recording's own name and numbers."""
-    return row["reason"].rsplit(": ", 1)[-1].split(", found")[0]
 
 
 def _divided(prepared: PreparedSet, name: str) -> tuple[int, int]:

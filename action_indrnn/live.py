@@ -2,7 +2,7 @@
 
 What comes in and goes out is told in `frame_lines`. Watchers get
     {"opened": {"stream": 1, "name": "camera"}}, {"closed": {"stream": 1, "name": "camera", "reason": "..."}}
-    {"stream": 1, "bodies": [{"id": 7, "joints": [...]}], "answer": {...}}   after every frame
+    {"stream": 1, "bodies": [{"id": 7, "joints": [...], "states": "2212..."}], "answer": {...}}
 """
 
 import asyncio
@@ -16,9 +16,11 @@ from typing import Any
 import torch
 
 from action_indrnn import frame_lines
-from action_indrnn.frame_lines import LINE_LIMIT, LineError
-from action_indrnn.people import Bodies
-from action_indrnn.streaming import Stream, feed_all
+from action_indrnn.data_prep.layout import Layout
+from action_indrnn.dialogue import Dialogue
+from action_indrnn.frame_lines import Frame
+from action_indrnn.recognizer import Recognizer
+from action_indrnn.streaming import FrameAnswers, Stream, feed_all
 
 NAME_LIMIT = 60  # characters
 WATCHER_QUEUE = 32  # messages, about a second of one stream; a watcher too slow for them loses the oldest
@@ -36,16 +38,12 @@ class Producer:
     Attributes:
         number: its own, from 1.
         name: what it calls itself.
-        stream: its state.
-        top: actions that its answers name.
-        line: number of the last line.
+        dialogue: what it is answered.
     """
 
     number: int
     name: str
-    stream: Stream
-    top: int
-    line: int = 0
+    dialogue: Dialogue
 
 
 @dataclass(eq=False)
@@ -99,13 +97,20 @@ class Live:
     stepped together in its next turn.
 
     Args:
-        fresh: makes a stream.
+        recognizer: of the model.
+        fresh: makes a stream of frames in a layout, or, without one, of the model's joints in metres.
         producers: most at once.
         watchers: most at once.
     """
 
-    def __init__(self, fresh: Callable[[], Stream], producers: int, watchers: int) -> None:
-        self.fresh = fresh
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        fresh: Callable[[Layout | None], Stream],
+        producers: int,
+        watchers: int,
+    ) -> None:
+        self.recognizer, self.fresh = recognizer, fresh
         self.limits = producers, watchers
         self.producers: dict[int, Producer] = {}
         self.watchers: set[Watcher] = set()
@@ -117,18 +122,18 @@ class Live:
         """End the thread."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def open(self, name: str, top: int) -> Producer:
-        """A new producer.
+    def open(self, name: str, top: int, layout: Layout | None = None) -> Producer:
+        """A new producer, who sends frames in a layout.
 
         Raises:
             LimitError: there are too many.
-            ValueError: the network needs the whole clip.
+            ValueError: the network needs the whole clip, or the layout has no map to the model's.
         """
         if len(self.producers) >= self.limits[0]:
             raise LimitError(f"expected at most {self.limits[0]} streams at once, found more; try later")
-        stream = self.fresh()
+        dialogue = Dialogue(self.recognizer, self.fresh(layout), top)
         self._last += 1
-        producer = Producer(self._last, name[:NAME_LIMIT] or f"stream {self._last}", stream, top)
+        producer = Producer(self._last, name[:NAME_LIMIT] or f"stream {self._last}", dialogue)
         self.producers[producer.number] = producer
         self._tell({"opened": _named(producer)})
         return producer
@@ -186,55 +191,41 @@ class Live:
 
     def _step(self, jobs: list[_Job]) -> list[tuple[str, str | None]]:
         """The answer to each line, and what watchers get, where it was a frame and somebody watches."""
-        frames: list[tuple[Stream, Bodies, float | None]] = []
-        tables: list[dict[str, Any] | None] = []  # of lines that are no frames
-        for job in jobs:
-            job.producer.line += 1
-            try:
-                frames.append(_frame(job.producer.stream, job.line))
-                tables.append(None)
-            except LineError as error:
-                tables.append({"field": error.field, "error": str(error)})
-        answers = iter(zip(frames, feed_all(frames), strict=True) if frames else ())
+        heard = [job.producer.dialogue.hear(_bytes(job.line)) for job in jobs]
+        frames = [
+            (job.producer.dialogue.stream, frame.bodies, frame.time)
+            for job, frame in zip(jobs, heard, strict=True)
+            if isinstance(frame, Frame)
+        ]
+        answers = iter(feed_all(frames) if frames else ())
         found: list[tuple[str, str | None]] = []
-        for job, table in zip(jobs, tables, strict=True):
-            line, classes = {"line": job.producer.line}, job.producer.stream.card.classes
-            if table is not None:
-                found.append((json.dumps({**line, **table}), None))
+        for job, frame in zip(jobs, heard, strict=True):
+            if not isinstance(frame, Frame):
+                found.append((json.dumps(frame), None))
                 continue
-            (_, bodies, _), answer = next(answers)
-            own = {**line, **frame_lines.as_table(answer, classes, job.producer.top)}
-            seen = None
-            if self.watchers:
-                whole = {**line, **frame_lines.as_table(answer, classes, len(classes))}
-                told = {"stream": job.producer.number, "bodies": _rounded(bodies), "answer": whole}
-                seen = json.dumps(told)
+            answer = next(answers)
+            own = job.producer.dialogue.answer(frame, answer)
+            seen = _seen(job.producer, frame, answer) if self.watchers else None
             found.append((json.dumps(own), seen))
         return found
 
 
-def _frame(stream: Stream, line: str | bytes) -> tuple[Stream, Bodies, float | None]:
-    """What a stream is fed with.
-
-    Raises:
-        LineError: the line is no frame.
-    """
-    if len(line) > LINE_LIMIT:
-        raise LineError("", f"expected a line of at most {LINE_LIMIT} bytes, found a longer one")
-    text = line if isinstance(line, bytes) else line.encode("utf-8", "surrogatepass")
-    bodies, stamp = frame_lines.parse(text, len(stream.layout.joints))
-    try:
-        stream.check(bodies, stamp)
-    except ValueError as error:
-        raise LineError("time" if str(error).startswith("time") else "bodies", str(error)) from None
-    return stream, bodies, stamp
+def _bytes(line: str | bytes) -> bytes:
+    return line if isinstance(line, bytes) else line.encode("utf-8", "surrogatepass")
 
 
-def _rounded(bodies: Bodies) -> list[dict[str, Any]]:
-    return [
-        {"id": body, "joints": [round(value, _DECIMALS) for value in joints.ravel().tolist()]}
-        for body, joints in bodies.items()
-    ]
+def _seen(producer: Producer, frame: Frame, answer: FrameAnswers) -> str:
+    """What watchers get of a frame: joints in metres, in the model's layout, and all classes."""
+    stream, classes = producer.dialogue.stream, producer.dialogue.stream.card.classes
+    bodies: list[dict[str, Any]] = []
+    for name, joints in stream.mapped(frame.bodies).items():
+        places = [round(value, _DECIMALS) for value in joints.ravel().tolist()]
+        bodies.append({"id": name, "joints": places})
+        if name in frame.states:
+            states = frame.states[name] if stream.map is None else stream.map.states(frame.states[name])
+            bodies[-1]["states"] = "".join(map(str, states))
+    whole = {"line": producer.dialogue.line, **frame_lines.as_table(answer, classes, len(classes))}
+    return json.dumps({"stream": producer.number, "bodies": bodies, "answer": whole})
 
 
 def _named(producer: Producer) -> dict[str, Any]:

@@ -8,24 +8,14 @@ from torch import Tensor, nn
 
 from action_indrnn.blocks import recurrent_block, surroundings
 from action_indrnn.classifier import Bidirectional, Classifier, Recur, State
-from action_indrnn.config import (
-    GRU,
-    LSTM,
-    Config,
-    Convolutional,
-    Dense,
-    Graph,
-    Model,
-    Plain,
-    Recurrent,
-    Residual,
-)
+from action_indrnn.config import Config
 from action_indrnn.convolutional import ConvolutionalIndRNN
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.dense import DenseIndRNN
 from action_indrnn.gated import GatedLayer
 from action_indrnn.graph import GraphIndRNN
 from action_indrnn.layers import Linear
+from action_indrnn.networks import GRU, LSTM, Convolutional, Dense, Graph, Model, Plain, Recurrent, Residual
 from action_indrnn.streams import Streams
 
 __all__ = ["Bidirectional", "Classifier", "State", "build"]

@@ -8,6 +8,10 @@ The file's metadata says classes, joints, normalisation, and how many frames a c
 
 import copy
 import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,17 +72,18 @@ def export(model: Classifier, card: Card, out: Path) -> tuple[float, int]:
         raise ValueError(f"{EXTRA}; found no {error.name}") from error
     model = model.eval()
     one = _OneFrame(model).eval()
-    batch = torch.export.Dim("batch", min=1)
+    batch = {0: torch.export.Dim("batch", min=1)}, {0: torch.export.Dim.DYNAMIC}  # one name for what is one
     example = torch.zeros(2, card.features), torch.zeros(2, sum(one.units))
-    program = torch.onnx.export(
-        one,
-        example,
-        dynamo=True,
-        input_names=["features", "state"],
-        output_names=["logits", "state_after"],
-        dynamic_shapes=({0: batch}, {0: batch}),
-        verbose=False,
-    )
+    with _without_asides():
+        program = torch.onnx.export(
+            one,
+            example,
+            dynamo=True,
+            input_names=["features", "state"],
+            output_names=["logits", "state_after"],
+            dynamic_shapes=batch,
+            verbose=False,
+        )
     assert program is not None
     proto = program.model_proto
     description = {
@@ -104,6 +109,20 @@ def export(model: Classifier, card: Card, out: Path) -> tuple[float, int]:
     with replacing(out) as partial:
         partial.write_bytes(content)
     return difference, frames
+
+
+@contextmanager
+def _without_asides() -> Iterator[None]:
+    """Leaves out two things that torch 2.13's exporter says of itself: no torchvision, an old word inside."""
+    registry = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = registry.level
+    registry.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is", FutureWarning)
+            yield
+    finally:
+        registry.setLevel(level)
 
 
 def session(content: bytes, threads: int = 1) -> Any:

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from action_indrnn import __version__, checkpoint
 from action_indrnn.checkpoint import Card
-from action_indrnn.config import Config, Dense, Model
+from action_indrnn.config import Config
 from action_indrnn.data_prep import catalogue
 from action_indrnn.models import Classifier, build
+from action_indrnn.networks import Dense, Model
 
 FEATURES = 150  # two bodies of 25 joints in metres
 _TRAIN_SHARE = 0.95  # of the training clips; the others, drawn by clip, were for validation

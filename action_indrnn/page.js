@@ -1,7 +1,7 @@
 // The page: a clip with its verdict, and what hands and keys do.
 
 import {
-  ROWS, curves, find, large, legend, mode, model, percent, problem, rows, say, stage,
+  ROWS, curves, find, large, legend, mode, model, percent, problem, rows, say, stage, verdict,
 } from "./page_shown.js";
 import { watching } from "./page_watch.js";
 
@@ -62,9 +62,7 @@ function describe() {
   stage.frame(clip.bodies.flatMap((body) => body.joints.flatMap((joints) => joints || [])));
   const states = new Set(clip.bodies.flatMap((body) => [...new Set((body.states || []).join(""))]));
   legend(clip.bodies.map((_, number) => `person ${number + 1}`), states);
-  const best = document.createElement("strong");
-  best.textContent = model.classes[clip.winner];
-  find("verdict").replaceChildren("Whole clip: ", best, ` ${percent(clip.verdict[clip.winner])}`);
+  verdict(model.classes[clip.winner], clip.verdict[clip.winner]);
   find("doubts").textContent = [
     ...clip.doubts,
     ...(clip.curve ? [] : ["This network needs the whole clip: there is no answer before its end."]),

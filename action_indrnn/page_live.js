@@ -82,11 +82,14 @@ export function watch(told, ended) {
   };
 }
 
-/** Sends frames [{bodies: [{id, joints}]}] as a live stream at their rate; see `watch` for the rest. */
-export function feed(name, frames, rate, top, told, ended) {
+/**
+ * Sends a clip's frames [[{id, joints, states}]] as a live stream at their rate; `told` gets each with its answer,
+ * `ended` a reason, or none and what the server says of the whole clip. Returns a function that ends it.
+ */
+export function feed({ name, file, rate, bodies: { length: people } }, frames, top, told, ended) {
   let timer = 0;
   let problem = "";
-  const socket = new WebSocket(address(`/live?name=${encodeURIComponent(name)}&top=${top}`));
+  const socket = new WebSocket(address(`/live?name=${encodeURIComponent(file)}&top=${top}&layout=model`));
   const stop = () => {
     clearTimeout(timer);
     socket.onmessage = null;
@@ -95,16 +98,19 @@ export function feed(name, frames, rate, top, told, ended) {
   socket.onopen = () => {
     const begin = performance.now();
     let sent = 0;
+    socket.send(JSON.stringify({ clip: "begin", name, bodies: Array.from({ length: people }, (_, number) => number + 1) }));
     const tick = () => {
       const due = Math.min(frames.length, Math.floor(((performance.now() - begin) / 1000) * rate) + 1);
       for (; sent < due; sent += 1) {
-        const bodies = frames[sent].map(({ id, joints }) => ({
+        const bodies = frames[sent].map(({ id, joints, states }) => ({
           id,
           joints: Array.from({ length: joints.length / 3 }, (_, at) => joints.slice(3 * at, 3 * at + 3)),
+          ...(states && { states: [...states].map(Number) }),
         }));
         socket.send(JSON.stringify({ time: sent / rate, bodies }));
       }
       if (sent < frames.length) timer = setTimeout(tick, 500 / rate);
+      else socket.send(JSON.stringify({ clip: "end" }));
     };
     tick();
   };
@@ -115,11 +121,12 @@ export function feed(name, frames, rate, top, told, ended) {
       problem = answer.error;
       return;
     }
-    told({ bodies: frames[answered], answer });
-    answered += 1;
-    if (answered === frames.length) {
+    if (answer.clip === "end") {
       stop();
-      ended("");
+      ended("", answer);
+    } else if (!answer.clip) {
+      told({ bodies: frames[answered], answer });
+      answered += 1;
     }
   };
   socket.onclose = (event) => {

@@ -71,6 +71,12 @@ export function large(when, action, share, sure, slot) {
   find("share").style.color = COLOURS[slot] || "";
 }
 
+export function verdict(action, share) {
+  const best = document.createElement("strong");
+  best.textContent = action;
+  find("verdict").replaceChildren("Whole clip: ", best, ` ${percent(share)}`);
+}
+
 export function legend(bodies, states) {
   const entries = bodies.map((text, number) => [text, 2, BODIES[number % BODIES.length]]);
   if (states.has("1")) entries.push(["inferred joint", 1, "#a9b6c8"]);

@@ -1,7 +1,7 @@
 // A live stream on the page: somebody else's, or a clip sent as one.
 
 import { feed, history, watch } from "./page_live.js";
-import { ROWS, curves, find, large, legend, mode, model, options, problem, rows, say, stage } from "./page_shown.js";
+import { ROWS, curves, find, large, legend, mode, model, options, percent, problem, rows, say, stage, verdict } from "./page_shown.js";
 
 /** The live half of the page; `clip()` is the clip there is, `back` shows it, `pause` stops it. */
 export function watching({ clip, back, pause }) {
@@ -19,7 +19,7 @@ export function watching({ clip, back, pause }) {
 
   function begin(stop) {
     pause();
-    live = { stop, history: history(model.classes), streams: new Map(), stream: null, order: [], slots: [], before: [], drawn: 0, ids: [] };
+    live = { stop, history: history(model.classes), streams: new Map(), stream: null, order: [], slots: [], before: [], drawn: 0, ids: [], states: new Set() };
     for (const id of ["verdict", "doubts"]) find(id).textContent = "";
   }
 
@@ -56,7 +56,7 @@ export function watching({ clip, back, pause }) {
 
   function follow(stream) {
     live.stream = stream;
-    Object.assign(live, { history: history(model.classes), order: [], slots: [], before: [], ids: [], framed: false });
+    Object.assign(live, { history: history(model.classes), order: [], slots: [], before: [], ids: [], states: new Set(), framed: false });
   }
 
   /** Takes in a live frame and its answer; the screen follows at most once in its own time. */
@@ -64,7 +64,8 @@ export function watching({ clip, back, pause }) {
     live.history.add(answer);
     for (const { id } of bodies) if (!live.ids.includes(id)) live.ids.push(id);
     live.ids = live.ids.filter((id) => bodies.some((body) => body.id === id) || live.ids.length <= 2);
-    const now = live.ids.map((id) => ({ joints: bodies.find((body) => body.id === id)?.joints || null, states: null }));
+    const now = live.ids.map((id) => bodies.find((body) => body.id === id) || { joints: null });
+    for (const { states } of bodies) for (const state of states || "") live.states.add(state);
     live.before = [...live.before, live.now || now].slice(-14).filter((past) => past.length === now.length);
     live.now = now;
     for (const event of answer.events) {
@@ -91,7 +92,7 @@ export function watching({ clip, back, pause }) {
     stage.frame([...recent, ...points], live.framed ? 0.08 : 1, 1.1);
     live.framed = live.framed || points.length > 0;
     stage.show(live.now, live.before);
-    legend(live.ids.map((id) => `body ${id}`), new Set());
+    legend(live.ids.map((id) => `body ${id}`), live.states);
     options(find("unit"), [["", "whoever is there"], ...live.history.names().map((name) => [name, `body ${name}`])], null);
     const unit = live.history.unit(find("unit").value);
     const newest = live.history.newest();
@@ -140,19 +141,23 @@ export function watching({ clip, back, pause }) {
       back();
       return;
     }
-    const { bodies, file, frames: length, rate } = clip();
+    const { bodies, frames: length } = clip();
     const frames = Array.from({ length }, (_, at) =>
-      bodies.map((body, number) => ({ id: number + 1, joints: body.joints[at] })).filter((body) => body.joints));
+      bodies
+        .map((body, number) => ({ id: number + 1, joints: body.joints[at], states: body.states && body.states[at] }))
+        .filter((body) => body.joints));
     begin(() => {});
-    live.stop = feed(file, frames, rate, model.classes.length,
+    live.stop = feed(clip(), frames, model.classes.length,
       (found) => frameOf(found.bodies, found.answer),
-      (reason) => {
+      (reason, whole) => {
         if (reason) problem(`Live: ${reason}`);
-        say("The clip has ended");
+        const [best] = whole ? whole.top : [];
+        if (best) verdict(best.action, best.probability);
+        say(best ? `The clip has ended: ${best.action}, ${percent(best.probability)}` : "The clip has ended");
         live.over = true;
       });
     find("choice").hidden = false;
-    options(find("stream"), [["0", file]], "0");
+    options(find("stream"), [["0", clip().file]], "0");
   }
 
   return { is: () => live !== null, start, end, replay, follow };

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from action_indrnn import checkpoint, evaluation, step, streaming
 from action_indrnn.checkpoint import Card
 from action_indrnn.data_prep import clip_file, posture
+from action_indrnn.data_prep import layout as layouts
 from action_indrnn.data_prep.clip import Clip
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import check_causal, normalize
@@ -70,12 +71,14 @@ class Recognizer:
             recorded: the file's joint layout, where it is not the model's but has a map to it.
 
         Raises:
-            ClipError: the file is no such recording, or of other joints; names file and line or field.
+            ClipError: the file is no such recording, of other joints, or a `.skeleton` recording for a model
+                of clips that were made elsewhere; names file and line or field.
             OSError: it cannot be read.
         """
         if not isinstance(source, Source):
             source = Source(Path(source))
-        return clip_file.read(source, self.card.layout(), recorded, recipe=self.card.recipe)[0]
+        card = self.card
+        return clip_file.read(source, card.layout(), recorded, recipe=card.recipe, view=card.view)[0]
 
     def doubts(self, clip: Clip) -> list[str]:
         """What looks wrong with a clip, in words: left and right swapped, heads below hips."""
@@ -110,7 +113,7 @@ class Recognizer:
         settings = self.card.config
         layout = self.card.layout()
         store = Clips.of_clips([normalize(clip, layout, self.card.view) for clip in clips])
-        store = store.aligned(layout) if settings.data.align else store
+        store = store.shown_as(settings.data, layout)
         logits = evaluation.judged(self.model, store, np.arange(len(clips)), settings, layout)
         return [
             Verdict(clip.name, self.card.classes, row)
@@ -127,17 +130,22 @@ class Recognizer:
         check_causal(self.card.view)
         return step.of(self.model)
 
-    def stream(self, **settings: Any) -> Stream:
+    def stream(self, layout: Layout | str | None = None, **settings: Any) -> Stream:
         """A new stream, which answers after every frame; see `streaming.Stream.feed`.
 
         Args:
+            layout: of the frames, with their unit and axes: a value, a shipped name, or a `.toml` file; the
+                model's joints in metres, y up, if not given.
             settings: of `streaming.Settings`; the duration is that of the training clips if not given.
 
         Raises:
-            ValueError: the network needs the whole clip, or a setting is out of range.
+            ValueError: the network needs the whole clip, a setting is out of range, or the layout has no map
+                to the model's.
         """
-        return Stream(self.step, self.card, streaming.settings_for(self.card, **settings))
+        recorded = layouts.find(layout) if isinstance(layout, str) else layout
+        return Stream(self.step, self.card, streaming.settings_for(self.card, **settings), recorded)
 
-    def streams(self, **settings: Any) -> Streams:
+    def streams(self, layout: Layout | str | None = None, **settings: Any) -> Streams:
         """Many streams, stepped together; see `stream`."""
-        return Streams(self.step, self.card, streaming.settings_for(self.card, **settings))
+        recorded = layouts.find(layout) if isinstance(layout, str) else layout
+        return Streams(self.step, self.card, streaming.settings_for(self.card, **settings), recorded)

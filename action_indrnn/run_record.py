@@ -90,9 +90,11 @@ class Record:
 
     @property
     def fold(self) -> str:
-        """The protocol's family: fold=2 is of fold=*."""
-        rule, equals, _ = self.card.protocol.partition("=")
-        return f"{rule}=*" if equals and "/" in self.name else self.card.protocol
+        """The protocol's family where the run lies in a folder of folds: fold=2 is of fold=*."""
+        protocol = self.card.protocol
+        rule, equals, _ = protocol.partition("=")
+        among = protocol.replace("/", "-") in self.name.split("/")  # see `folds.runs`
+        return f"{rule}=*" if equals and among else protocol
 
 
 def find(path: Path) -> tuple[list[Record], list[str]]:

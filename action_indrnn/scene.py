@@ -13,6 +13,7 @@ from action_indrnn.windows import Grid, Windows
 
 DURATION = 2.5  # seconds of a clip where the model does not say: about NTU RGB+D's mean of 75 frames
 RATE = 30.0  # frames a second, a Kinect's
+MOST = {"rate": 1000.0, "duration": 3600.0, "pair_distance": 1000.0, "gap": 3600.0}  # of settings
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name in ("rate", "duration", "pair_distance", "gap"):
+        for name, most in MOST.items():
             value = getattr(self, name)
-            if not 0 < value < math.inf:
-                raise ValueError(f"{name}: expected a number above 0, found {value:g}")
-        for name in ("windows", "people"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected 1 or more, found {getattr(self, name)}")
+            if not 0 < value <= most:
+                raise ValueError(f"{name}: expected a number above 0, at most {most:g}, found {value:g}")
+        for name, count in (("windows", 100), ("people", 64)):
+            if not 1 <= getattr(self, name) <= count:
+                raise ValueError(f"{name}: expected 1 to {count}, found {getattr(self, name)}")
 
     def grid(self, steps: int, *, endless: bool = False) -> Grid:
         """The grid for S steps a window: its slot is a frame, and a whole number of slots is a step."""

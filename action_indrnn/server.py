@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from action_indrnn import clip_page, frame_lines
 from action_indrnn.checkpoint import Card
 from action_indrnn.data_prep import clip_file
+from action_indrnn.data_prep import layout as layouts
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.guard import App, Guard
 from action_indrnn.live import LimitError, Live, worker
@@ -63,7 +64,7 @@ class Limits:
 
 def application(
     recognizer: Recognizer,
-    fresh: Callable[[], Stream],
+    fresh: Callable[[Layout | None], Stream],
     limits: Limits,
     *,
     recorded: Layout | None = None,
@@ -74,13 +75,13 @@ def application(
 
     Args:
         recognizer: of the model.
-        fresh: makes a stream; raises ValueError where the network needs the whole clip.
+        fresh: makes a stream of frames in a layout; raises ValueError where the network needs the whole clip.
         limits: what is taken at most.
-        recorded: joint layout of clip files, where it is not the model's.
+        recorded: joint layout of clip files and live frames, where it is not the model's.
         rate: frames a second of clip files.
         host: a name that requests may call the server by, beside numbers and localhost.
     """
-    live = Live(fresh, limits.streams, limits.watchers)
+    live = Live(recognizer, fresh, limits.streams, limits.watchers)
     uploads = asyncio.Semaphore(UPLOADS)
     clips = worker("clips")
 
@@ -126,10 +127,10 @@ def application(
                 return _problem(413 if isinstance(error, LimitError) else 422, str(error))
 
     @app.websocket("/live")
-    async def produce(socket: WebSocket, name: str = "", top: int = 3) -> None:
+    async def produce(socket: WebSocket, name: str = "", top: int = 3, layout: str = "") -> None:
         await socket.accept()
         try:
-            producer = live.open(name, max(1, top))
+            producer = live.open(name, max(1, top), live_layout(recognizer.card, recorded, layout))
         except ValueError as error:
             await _end(socket, TRY_LATER, {"field": "", "error": str(error)})
             return
@@ -179,6 +180,25 @@ def application(
                     raise found
 
     return Guard(cast(App, app), host)
+
+
+def live_layout(card: Card, recorded: Layout | None, name: str) -> Layout | None:
+    """The layout of live frames; none for the model's joints in metres, y up.
+
+    Args:
+        card: of the model.
+        recorded: the server's own, if it has one.
+        name: what a sender asks for, "model" for the latter; the server's if empty. Never a file.
+
+    Raises:
+        ValueError: no such layout is shipped.
+    """
+    if name == "model":
+        return None
+    own = recorded or card.layout()
+    if name and name != own.name:
+        return layouts.load(name)
+    return None if recorded is None and own.is_metres_y_up else own
 
 
 def describe(card: Card, causal: bool, rate: float, limits: Limits) -> dict[str, Any]:

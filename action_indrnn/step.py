@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from action_indrnn.classifier import Classifier
 from action_indrnn.kernels import step as compiled
-from action_indrnn.kernels.step import Layer
+from action_indrnn.kernels.step import Front, Layer, Mean
 from action_indrnn.layers import BatchNormOverTime, RecurrentBlock
 from action_indrnn.models import PlainIndRNN, ResidualIndRNN
+from action_indrnn.streams import Streams
 
 
 class Step:
@@ -28,6 +29,7 @@ class Step:
         width: S, numbers in the state of a row.
         way: what computes a step, and why nothing faster does, in words.
         fast: whether the compiled step does.
+        scenes: what steps joints as they are, if something does; see `kernels.step.Program.see`.
 
     Raises:
         ValueError: the network needs the whole clip.
@@ -37,6 +39,7 @@ class Step:
         check_causal(model)
         self.way = way
         self.fast = False
+        self.scenes: compiled.Program | None = None
         self.model = model.eval()
         self.device = next(model.parameters()).device
         self.units = [module.units for module in model.memories()]
@@ -71,13 +74,20 @@ class FusedStep(Step):
         residual = isinstance(model, ResidualIndRNN)
         joins = [residual and number % 2 == 0 for number in range(len(blocks))]
         self.activation = blocks[0].indrnn.activation
-        self.layers, (self.weight, self.bias) = _fold(maps, blocks, joins, model.classifier)
-        self.front = model.front
+        self.layers, (self.weight, self.bias), self.mean = _fold(model, maps, blocks, joins)
+        self.distances = model.front
+        self.front: Front | None = None
+        if (streams := model.streams) is not None:
+            moves = any(name.endswith("motion") for name in streams.names)
+            self.front = Front(streams.units, streams.units // (3 * streams.joints), moves)
         self.program: compiled.Program | None = None
         known = self.activation in compiled.ACTIVATIONS
         if compiled.available() and known:
-            self.program = compiled.Program(self.layers, self.weight, self.bias, self.activation)
+            self.program = compiled.Program(
+                self.layers, self.weight, self.bias, self.activation, self.front, self.mean
+            )
             self.fast = True
+            self.scenes = self.program if self.distances is None else None
         else:
             why = compiled.reason() if known else f"the compiled step knows no {self.activation}"
             self.way = f"torch operations, several times as slow; {why}"
@@ -85,16 +95,19 @@ class FusedStep(Step):
     def advance(self, x: Tensor, states: Sequence[Tensor]) -> Tensor:
         """Returns the logits (B, K) after the frame x (B, F); the states, (S,) each, replaced in place."""
         h = x
-        if self.front is not None:
+        if self.distances is not None:
             with torch.inference_mode():
-                h = self.front(x[None])[0].contiguous()
+                h = self.distances(x[None])[0].contiguous()
         return self._in_torch(h, states) if self.program is None else self.program.advance(h, states)
 
     @torch.inference_mode()
     def _in_torch(self, h: Tensor, states: Sequence[Tensor]) -> Tensor:
         state = torch.stack(tuple(states))
+        parts = list(torch.split(state, self.units, dim=1))
+        if self.front is not None:
+            h = self._entered(h, parts.pop(0), self.front)
         trunk: Tensor | None = None
-        for layer, part in zip(self.layers, torch.split(state, self.units, dim=1), strict=True):
+        for layer, part in zip(self.layers, parts[: len(self.layers)], strict=True):
             z = _map(h, layer.weight, layer.bias)
             if layer.joins:
                 z = trunk = z if trunk is None else trunk.add_(z)
@@ -108,13 +121,31 @@ class FusedStep(Step):
             elif self.activation == "tanh":
                 part.tanh_()
             h = part
+        if self.mean is not None:
+            mean, steps = parts[-1][:, :-1], parts[-1][:, -1:]
+            steps += 1
+            scale, shift = self.mean.scale, self.mean.shift
+            y = h if scale is None or shift is None else torch.addcmul(shift, h, scale)
+            mean.lerp_(y, 1 / steps)
+            h = mean if self.mean.alone else torch.cat((h, mean), dim=1)
         for one, new in zip(states, state, strict=True):
             one.copy_(new)
         return _map(h, self.weight, self.bias)
 
+    def _entered(self, x: Tensor, before: Tensor, front: Front) -> Tensor:
+        """What the first layer gets; the frame before is replaced by this one."""
+        now = x[:, x.shape[1] - front.kept :]
+        if front.motion:
+            bodies = (len(x), front.bodies, -1)
+            seen = [(one.view(bodies) != 0).any(dim=2, keepdim=True) for one in (now, before.contiguous())]
+            change = torch.where(seen[0] & seen[1], (now - before).view(bodies), 0)
+            x = torch.cat((x, change.flatten(1)), dim=1)
+        before.copy_(now)
+        return x
+
 
 def of(model: Classifier) -> Step:
-    """The fastest step: fused for a plain or residual network on a CPU that is read at its last step.
+    """The fastest step: fused for a plain or residual network on a CPU.
 
     Raises:
         ValueError: the network needs the whole clip.
@@ -122,10 +153,7 @@ def of(model: Classifier) -> Step:
     slow = {
         f"a {type(model).__name__}": not isinstance(model, PlainIndRNN | ResidualIndRNN),
         "a network on another device": not next(model.parameters()).is_cpu,
-        "streams of bones or motion": model.streams is not None,
         "time differences": model.difference is not None,
-        "a normalised input": model.input_norm is not None,
-        "a mean over time": model.mean is not None,
     }
     found = [what for what, there in slow.items() if there]
     if not found and isinstance(model, PlainIndRNN | ResidualIndRNN):
@@ -154,21 +182,30 @@ def _map(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _fold(
-    maps: list[nn.Linear], blocks: list[RecurrentBlock], joins: list[bool], classifier: nn.Module
-) -> tuple[list[Layer], tuple[Tensor, Tensor]]:
-    """The layers without normalisations, and weight and bias of the classifier, computed in double precision.
+    model: PlainIndRNN | ResidualIndRNN,
+    maps: list[nn.Linear],
+    blocks: list[RecurrentBlock],
+    joins: list[bool],
+) -> tuple[list[Layer], tuple[Tensor, Tensor], Mean | None]:
+    """The layers without normalisations, weight and bias of the classifier, and the mean that it reads.
 
-    One after a recurrence goes into the map that follows; one before it into the map in front, or stands as
-    a scale and a shift where that map joins a trunk, which others read.
+    In double precision. A normalisation after a recurrence goes into the map that follows, that of the input
+    into the first; one before a recurrence goes into the map in front, or stands as a scale and a shift where
+    that map joins a trunk, which others read.
     """
     layers: list[Layer] = []
     scale: Tensor | None = None
-    shift: Tensor | None = None  # of the normalisation behind the recurrence before
+    shift: Tensor | None = None  # of the normalisation in front of the next map
+    if model.input_norm is not None:
+        scale, shift = _affine(model.input_norm)
     for linear, block, joint in zip(maps, blocks, joins, strict=True):
-        weight, bias = _behind(linear, scale, shift)
+        weight, bias = _behind(linear.weight.double(), linear.bias.double(), scale, shift)
+        if not layers and model.streams is not None:
+            weight = _of_joints(weight, model.streams)
         factor, offset = _affine(block.norm)
         own: tuple[Tensor | None, Tensor | None] = None, None
         if block.norm_first:
+            scale, shift = None, None
             if joint:
                 own = factor.float(), offset.float()
             else:
@@ -177,14 +214,50 @@ def _fold(
             scale, shift = factor, offset
         u = block.indrnn.u.detach().clone()
         layers.append(Layer(weight.float().contiguous(), bias.float(), joint, *own, u))
-    assert isinstance(classifier, nn.Linear)
-    weight, bias = _behind(classifier, scale, shift)
-    return layers, (weight.float().contiguous(), bias.float())
+    assert isinstance(model.classifier, nn.Linear)
+    weight, bias = model.classifier.weight.double(), model.classifier.bias.double()
+    mean: Mean | None = None
+    if model.mean is not None:
+        alone = not model.reads_last
+        if scale is None or shift is None:
+            mean = Mean(None, None, alone)
+        else:
+            mean = Mean(scale.float(), shift.float(), alone)
+    if model.reads_last:
+        width = len(layers[-1].bias)
+        last, bias = _behind(weight[:, :width], bias, scale, shift)
+        weight = torch.cat((last, weight[:, width:]), dim=1)
+    return layers, (weight.float().contiguous(), bias.float()), mean
 
 
-def _behind(linear: nn.Linear, scale: Tensor | None, shift: Tensor | None) -> tuple[Tensor, Tensor]:
+def _of_joints(weight: Tensor, streams: Streams) -> Tensor:
+    """The weight of a map of streams, as one of the joints and, if any of these moves, of their motion.
+
+    Bones are differences of joints. What stands in front of the streams stays there.
+    """
+    front = weight.shape[1] - streams.width
+    parts = weight.new_zeros(2, len(weight), streams.units // (3 * streams.joints), streams.joints, 3)
+    at = front
+    for name in streams.names:
+        bones = name.startswith("bone")
+        points = len(streams.child) if bones else streams.joints
+        own = weight[:, at : at + 3 * points * parts.shape[2]]
+        at += own.shape[1]
+        own = own.reshape(len(weight), -1, points, 3)
+        target = parts[int(name.endswith("motion"))]
+        if bones:
+            target.index_add_(2, streams.child, own)
+            target.index_add_(2, streams.parent, own, alpha=-1)
+        else:
+            target += own
+    moves = any(name.endswith("motion") for name in streams.names)
+    return torch.cat((weight[:, :front], *parts[: 2 if moves else 1].flatten(2)), dim=1)
+
+
+def _behind(
+    weight: Tensor, bias: Tensor, scale: Tensor | None, shift: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """Weight and bias of a map of scale * h + shift, as a map of h."""
-    weight, bias = linear.weight.double(), linear.bias.double()
     if scale is None or shift is None:
         return weight, bias
     return weight * scale, bias + weight @ shift

@@ -3,6 +3,7 @@
 Shapes: `V` joints, `K` classes, `F` features, `B` rows of a step.
 """
 
+from array import array
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,7 @@ from action_indrnn import live_frames, scene_state
 from action_indrnn.checkpoint import Card
 from action_indrnn.data_prep import following
 from action_indrnn.data_prep.clip import Floats
+from action_indrnn.data_prep.frame_map import FrameMap
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import placement
 from action_indrnn.decision import update_all
@@ -23,8 +25,7 @@ from action_indrnn.scene import RATE, Event, Scene, Settings
 from action_indrnn.step import Step
 from action_indrnn.windows import Windows
 
-_NOWHERE = np.zeros(3, np.float32), None  # where nobody has been seen yet
-_UNTURNED = np.eye(3, dtype=np.float32)
+PERSON_BYTES = 64 << 20  # of the states of a person, at most
 
 
 @dataclass(frozen=True)
@@ -70,42 +71,70 @@ class Stream:
     Frames have a time stamp or come at the settings' rate. Faster streams are thinned, slower ones step
     several phases with one frame, missing frames are left out, late ones are answered and not used. Each
     person, and each pair that stands close where the network takes two actors, has its own state.
+
+    Args:
+        step: of the network.
+        card: of the model.
+        settings: how frames become answers.
+        recorded: the joints, unit and axes of the frames, where these are not the model's joints in metres, y
+            up.
+
+    Raises:
+        ValueError: that layout has no map to the model's, or too much were to be remembered.
     """
 
-    def __init__(self, step: Step, card: Card, settings: Settings) -> None:
+    def __init__(self, step: Step, card: Card, settings: Settings, recorded: Layout | None = None) -> None:
         self.step = step
         self.card = card
         self.settings = settings
         self.layout = card.layout()
+        self.recorded = recorded or self.layout
+        self.map = None if recorded is None else FrameMap(recorded, self.layout)
+        self.clock = live_frames.Clock(settings.rate, settings.gap)
         actors = card.features // (3 * len(self.layout.joints))
         grid = settings.grid(card.config.data.frames, endless=card.config.detects)
         outputs = card.config.outputs(len(card.classes))
+        size = 4 * grid.windows * grid.phases * (step.width + outputs)
+        if size > PERSON_BYTES:
+            raise ValueError(
+                f"rate x duration x windows: expected at most {PERSON_BYTES >> 20} MiB to remember of a "
+                f"person, found {size >> 20}: {grid.windows} windows of {grid.phases} phases"
+            )
         self.scene = Scene(settings, grid, actors, step.width, outputs)
 
     def reset(self) -> None:
         """Forget everything."""
         self.scene.reset()
+        self.clock.reset()
 
     def feed(self, bodies: Bodies, time: float | None = None) -> FrameAnswers:
         """What the stream says after one more frame.
 
         Args:
-            bodies: joints (V, 3) in metres, y up, by the tracker's body id; joints of nothing but zeros, and
-                none at all, mean that nobody was seen.
+            bodies: joints (V, 3) by the tracker's body id, as `recorded` says; joints of nothing but zeros,
+                and none at all, mean that nobody was seen.
             time: seconds, of any origin; one frame after the last if not given.
 
         Raises:
-            ValueError: joints of another number, not finite or not metres, or no time; nothing is changed.
+            ValueError: joints of another number, not finite or not metres, no time, or time stamps that look
+                like milliseconds; nothing but the memory of time stamps is changed.
         """
         return feed_all([(self, bodies, time)])[0]
 
     def check(self, bodies: Bodies, time: float | None = None) -> None:
-        """Check that `feed` takes a frame; nothing is changed.
+        """Check that `feed` takes a frame; nothing but the memory of time stamps is changed.
 
         Raises:
-            ValueError: joints of another number, not finite or not metres, or no time.
+            ValueError: see `feed`.
         """
-        live_frames.check([bodies], [time], self.layout)
+        live_frames.check([bodies], [time], self.layout, [self.map])
+        self.clock.check(time)
+
+    def mapped(self, bodies: Bodies) -> Bodies:
+        """The bodies of a frame that `check` passed in metres, y up, and the model's joints."""
+        if self.map is None:
+            return bodies
+        return {name: self.map.joints(pose, f"body {name}") for name, pose in bodies.items()}
 
     def save(self) -> bytes:
         """The state as safetensors, for `restore`."""
@@ -131,7 +160,10 @@ def feed_all(frames: Sequence[tuple[Stream, Bodies, float | None]]) -> list[Fram
     if not frames:
         return []
     streams, bodies, times = zip(*frames, strict=True)
-    joints, found = live_frames.check(bodies, times, streams[0].layout)
+    maps = [stream.map for stream in streams]
+    joints, found = live_frames.check(bodies, times, streams[0].layout, maps)
+    for stream, time in zip(streams, times, strict=True):
+        stream.clock.check(time)
     pending = []
     for stream, placed, time in zip(streams, found, times, strict=True):
         scene = stream.scene
@@ -155,10 +187,9 @@ def _step(stream: Stream, pending: Sequence[_Pending], joints: Floats) -> None:
     """Step the phases that are due, of all windows of all streams; the given one has the model."""
     layout, view, align = stream.layout, stream.card.view, stream.card.config.data.align
     memory = stream.card.config.data.follow / stream.scene.grid.slot if stream.scene.grid.endless else 0.0
-    nobody = [(-1,) * number for number in range(stream.scene.actors + 1)]
-    numbers: list[tuple[int, ...]] = []  # of the bodies in every window that steps
-    places: list[tuple[Floats, Floats | None]] = []  # its origin and turn
-    rows: list[tuple[int, Windows, int]] = []  # which of these windows, and its row
+    actors = stream.scene.actors
+    nobody = [(-1,) * number for number in range(actors + 1)]
+    due: list[_Due] = []
     for now in pending:
         scene = now.scene
         if scene.slot == scene.before:
@@ -168,42 +199,46 @@ def _step(stream: Stream, pending: Sequence[_Pending], joints: Floats) -> None:
             people = [scene.people.known[name] for name in unit]
             bodies = tuple([person.number for person in people])
             swap = len(people) > 1 and people[1].motion > people[0].motion
-            for window, due in windows.due(scene.before, scene.slot, swap):
+            for window, rows in windows.due(scene.before, scene.slot, swap):
                 ordered = bodies[::-1] if windows.swapped[window] else bodies
-                place = windows.origins[window]
                 seen = [number for number in ordered if number >= 0]
-                if memory:
-                    place = _follow(windows, joints[seen[0]] if seen else None, layout, scene, memory)
-                elif place is None and seen:
-                    place = windows.origins[window] = placement(joints[seen[0]], layout, view, align)
-                rows += [(len(numbers), windows, row) for row in due]
-                numbers.append(ordered + nobody[stream.scene.actors - len(ordered)])
-                places.append(place or _NOWHERE)
-    if not rows:
+                if seen and memory:
+                    frames = scene.slot - scene.before
+                    trail = following.step(windows.trail, joints[seen[0]], layout, frames, memory)
+                    windows.trail = trail
+                    windows.stand(window, (trail[:3], following.turns(trail[None])[0]))
+                elif seen and windows.origins[window] is None:
+                    windows.stand(window, placement(joints[seen[0]], layout, view, align))
+                due.append((windows, window, rows, ordered + nobody[actors - len(ordered)]))
+    if not due:
         return
-    origins = np.array([origin for origin, _ in places])
-    turns = None
-    if align or memory or view == "first-frame":
-        turns = np.array([_UNTURNED if turn is None else turn for _, turn in places])
-    x = live_frames.features(joints, np.array(numbers), origins, turns)
+    turned = align or view == "first-frame" or memory > 0
+    if stream.step.scenes is None:
+        _step_features(stream.step, due, joints, turned)
+        return
+    table: list[int] = []
+    for windows, window, rows, numbers in due:
+        for row in rows:
+            table += (*windows.addresses[row], windows.corners[window], *numbers)
+    stream.step.scenes.see(joints, array("q", table), actors, turned)
+
+
+# A window, its number among those of a unit, its rows that step, and the numbers of the bodies in it.
+_Due = tuple[Windows, int, list[int], tuple[int, ...]]
+
+
+def _step_features(step: Step, due: Sequence[_Due], joints: Floats, turned: bool) -> None:
+    """Step rows of windows by their features."""
+    places = np.array([windows.places[window] for windows, window, _, _ in due])
+    turns = places[:, 3:].reshape(-1, 3, 3) if turned else None
+    x = live_frames.features(joints, np.array([numbers for *_, numbers in due]), places[:, :3], turns)
+    rows = [(made, windows, row) for made, (windows, _, own, _) in enumerate(due) for row in own]
     if len(rows) > len(x):  # with a slow camera several phases of a window step at once
         x = x[[made for made, _, _ in rows]]
     states = [windows.rows[row] for _, windows, row in rows]
-    logits = stream.step.advance(torch.from_numpy(x), states).numpy()
+    logits = step.advance(torch.from_numpy(x), states).numpy()
     for (_, windows, row), own in zip(rows, logits, strict=True):
         windows.logits[row] = own
-
-
-def _follow(
-    windows: Windows, pose: Floats | None, layout: Layout, scene: Scene, memory: float
-) -> tuple[Floats, Floats] | None:
-    """Origin and turn of an endless window after one more pose (V, 3) of the main actor, if any."""
-    held = windows.origins[0]
-    if pose is not None:
-        before = None if held is None else held[0]
-        frames = scene.slot - scene.before
-        held = windows.origins[0] = following.step(before, pose, layout, frames, memory), None
-    return None if held is None else (held[0][:3], following.turns(held[0][None])[0])
 
 
 def _answers(pending: Sequence[_Pending]) -> list[FrameAnswers]:
@@ -256,8 +291,8 @@ def _softmax(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
 class Streams:
     """Many streams of one model, opened by name as their frames come, stepped together."""
 
-    def __init__(self, step: Step, card: Card, settings: Settings) -> None:
-        self.step, self.card, self.settings = step, card, settings
+    def __init__(self, step: Step, card: Card, settings: Settings, recorded: Layout | None = None) -> None:
+        self.step, self.card, self.settings, self.recorded = step, card, settings, recorded
         self.open: dict[Hashable, Stream] = {}
 
     def feed(self, frames: Mapping[Hashable, tuple[Bodies, float | None]]) -> dict[Hashable, FrameAnswers]:
@@ -268,7 +303,7 @@ class Streams:
         """
         for name in frames:
             if name not in self.open:
-                self.open[name] = Stream(self.step, self.card, self.settings)
+                self.open[name] = Stream(self.step, self.card, self.settings, self.recorded)
         together = [(self.open[name], bodies, time) for name, (bodies, time) in frames.items()]
         return dict(zip(frames, feed_all(together), strict=True))
 

@@ -7,17 +7,8 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BeforeValidator, Field
 
 from action_indrnn import config
-from action_indrnn.config import (
-    TASK_PREFIX,
-    Count,
-    Dense,
-    Percent,
-    Plain,
-    Positive,
-    Probability,
-    Residual,
-    Section,
-)
+from action_indrnn.config import TASK_PREFIX, Percent
+from action_indrnn.networks import Count, Dense, Plain, Positive, Probability, Residual, Section
 
 NotNegative = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]

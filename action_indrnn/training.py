@@ -131,8 +131,7 @@ class Run:
             prepared, protocol, validation=train.validation, share=train.validation_share, seed=train.seed
         )
         self.layout = joints = layout.from_table(prepared.meta["layout"], str(prepared.path / "meta.toml"))
-        clips = Clips.of_set(prepared)
-        clips = clips.aligned(joints) if settings.data.align else clips
+        clips = Clips.of_set(prepared).shown_as(settings.data, joints)
         self.clips = clips.near(torch.device(device), where)
         self.labels = prepared.column("label")
         self.device = torch.device(device)

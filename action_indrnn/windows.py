@@ -22,6 +22,8 @@ from torch import Tensor
 
 from action_indrnn.data_prep.clip import Floats
 
+_NOWHERE = np.concatenate([np.zeros(3), np.eye(3).ravel()]).astype(np.float32)  # where nobody has been seen
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -63,9 +65,12 @@ class Windows:
         starts: (W,) the slot in which each window began.
         stepped: (W k,) steps of each phase in its window.
         counts: (W,) steps of all phases in a window.
-        origins: each window's origin and turn, from its first frame with somebody in it; of an endless one
-            the place that follows the main actor, and no turn beside it.
+        addresses: (W k,) where each row of states lies, and where its logits.
+        origins: each window's origin and turn, from its first frame with somebody in it.
+        places: (W, 12) the same, one behind the other; nowhere and unturned where there is none.
+        corners: (W,) where each of these lies.
         swapped: whether in a window the pair stands in reversed order.
+        trail: of an endless window, the place that follows the main actor; see `data_prep.following`.
     """
 
     def __init__(self, grid: Grid, start: int, width: int, classes: int) -> None:
@@ -74,11 +79,17 @@ class Windows:
         self.states = torch.zeros(rows, width)
         self.rows = self.states.unbind()
         self.logits = np.zeros((rows, classes), np.float32)
+        first, step = self.logits.ctypes.data, self.logits.strides[0]
+        self.addresses = [(one.data_ptr(), first + step * row) for row, one in enumerate(self.rows)]
+        self.places = np.tile(_NOWHERE, (grid.windows, 1))
+        first, step = self.places.ctypes.data, self.places.strides[0]
+        self.corners = [first + step * window for window in range(grid.windows)]
         self.starts: list[int] = []
         self.stepped = [0] * rows
         self.counts = [0] * grid.windows
         self.origins: list[tuple[Floats, Floats | None] | None] = [None] * grid.windows
         self.swapped = [False] * grid.windows
+        self.trail: Floats | None = None
         self.restart(start)
 
     def restart(self, start: int) -> None:
@@ -89,6 +100,15 @@ class Windows:
         self.stepped = [0] * len(self.stepped)
         self.counts = [0] * self.grid.windows
         self.origins = [None] * self.grid.windows
+        self.places[:] = _NOWHERE
+        self.trail = None
+
+    def stand(self, window: int, place: tuple[Floats, Floats | None]) -> None:
+        """Take a window's origin and turn."""
+        self.origins[window] = place
+        self.places[window, :3] = place[0]
+        if place[1] is not None:
+            self.places[window, 3:] = place[1].ravel()
 
     def due(self, before: int, slot: int, swap: bool) -> list[tuple[int, list[int]]]:
         """Each window with the rows of its phases that step in the slots behind `before` up to `slot`.
@@ -122,6 +142,7 @@ class Windows:
         self.stepped[rows] = [0] * self.grid.phases
         self.counts[window] = 0
         self.origins[window] = None
+        self.places[window] = _NOWHERE
         return start
 
     def answer(self) -> tuple[NDArray[np.float32], float]:
@@ -145,6 +166,7 @@ class Windows:
             "starts": self.starts,
             "stepped": self.stepped,
             "swapped": self.swapped,
+            "trail": None if self.trail is None else self.trail.tolist(),
             "origins": [
                 None
                 if place is None
@@ -167,16 +189,16 @@ class Windows:
                 )
             ours.copy_(theirs)
         self.starts, self.stepped, self.swapped = table["starts"], table["stepped"], table["swapped"]
+        trail = table.get("trail")
+        self.trail = None if trail is None else np.array(trail, np.float32)
         phases = self.grid.phases
         self.counts = [
             sum(self.stepped[first : first + phases]) for first in range(0, len(self.rows), phases)
         ]
-        self.origins = [
-            None
-            if place is None
-            else (
-                np.array(place[0], np.float32),
-                None if place[1] is None else np.array(place[1], np.float32),
-            )
-            for place in table["origins"]
-        ]
+        self.origins = [None] * self.grid.windows
+        self.places[:] = _NOWHERE
+        for window, place in enumerate(table["origins"]):
+            if place is not None:
+                origin, turn = place
+                placed = np.array(origin, np.float32), None if turn is None else np.array(turn, np.float32)
+                self.stand(window, placed)

@@ -28,7 +28,8 @@ from action_indrnn.data_prep.bodies import MOST_ACTORS
 from action_indrnn.data_prep.clip import Clip, Floats
 
 FORMAT = 1
-FILES = ("joints.npy", "index.csv", "skipped.csv", "dropped.csv", "meta.toml")
+META_FILE = "meta.toml"
+FILES = ("joints.npy", "index.csv", "skipped.csv", "dropped.csv", META_FILE)
 OPTIONAL = (untrimmed.FILE,)
 META = ("format", "dataset", "title", "classes", "layout", "preprocessing", "counts", "protocols")
 INDEX = ("name", "start", "length", "bodies", "label")  # what every index has

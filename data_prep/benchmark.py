@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -92,15 +92,22 @@ def clip_text(name: str, seed: int) -> bytes:
     return made.to_text(MadeClip(name, frames, (), tuple(bodies)))
 
 
-def write_archive(path: Path, clips: int, seed: int) -> None:
-    """Write a zip archive of made recordings under the first names of NTU RGB+D 60; 56,880 are all.
+def names(later: bool) -> Iterator[str]:
+    """The 56,880 names of NTU RGB+D 60, or the later 57,600 of NTU RGB+D 120."""
+    first = set(map(str, ntu.names("ntu60")))
+    every = map(str, ntu.names("ntu120" if later else "ntu60"))
+    return (name for name in every if not later or name not in first)
+
+
+def write_archive(path: Path, clips: int, seed: int, *, later: bool = False) -> None:
+    """Write a zip archive of made recordings under the first `clips` of the `names`.
 
     After the first `_DISTINCT` the recordings repeat, packed as they are.
     """
     whole = path.with_name(f"{path.name}.partial")
     bar = tqdm(total=clips, desc="make text", unit=" clips", disable=None, leave=False)
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive, whole.open("rb") as packed, bar:
-        for number, name in enumerate(islice(map(str, ntu.names("ntu60")), clips)):
+        for number, name in enumerate(islice(names(later), clips)):
             member = f"nturgb+d_skeletons/{name}.skeleton"
             if number < _DISTINCT:
                 archive.writestr(member, clip_text(name, seed))
@@ -183,8 +190,8 @@ from pathlib import Path
 from action_indrnn.data_prep import catalogue, preprocess
 
 if __name__ == "__main__":
-    raw, out, workers = sys.argv[1:]
-    preprocess.preprocess(catalogue.find("ntu60"), [Path(raw)], Path(out), workers=int(workers))
+    out, workers, data_set, *raw = sys.argv[1:]
+    preprocess.preprocess(catalogue.find(data_set), list(map(Path, raw)), Path(out), workers=int(workers))
     seconds, used = time.perf_counter() - start, [0, 0, 0]
     if sys.platform != "win32":
         import resource
@@ -196,15 +203,16 @@ if __name__ == "__main__":
 """
 
 
-def walk(archive: Path, out: Path, clips: int, size: int, workers: int) -> WalkRow:
-    """The time and memory of `preprocess` in a process of its own.
+def walk(archives: Sequence[Path], out: Path, clips: int, size: int, workers: int) -> WalkRow:
+    """The time and memory of `preprocess` in a process of its own: NTU RGB+D 60, of two archives 120.
 
     Raises:
         OSError: it failed.
     """
     script = out.with_suffix(".py")
     script.write_text(_RUN, encoding="utf-8")
-    command = [sys.executable, str(script), str(archive), str(out), str(workers)]
+    data_set = "ntu60" if len(archives) == 1 else "ntu120"
+    command = [sys.executable, str(script), str(out), str(workers), data_set, *map(str, archives)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise OSError(f"preprocess failed: {done.stderr.strip().splitlines()[-1]}")
@@ -212,36 +220,50 @@ def walk(archive: Path, out: Path, clips: int, size: int, workers: int) -> WalkR
     return WalkRow(workers, seconds, processor, clips / seconds, size / 1e6 / seconds, main, worker)
 
 
-def run(clips: int, rounds: int, seed: int, workers: int = 0, kept: Path | None = None) -> Iterator[str]:
+def run(
+    clips: int,
+    rounds: int,
+    seed: int,
+    workers: Sequence[int] = (),
+    kept: Path | None = None,
+    second: Path | None = None,
+) -> Iterator[str]:
     """The lines of a report, each as soon as it is known; what is made is removed.
 
     Args:
         clips: recordings to make.
         rounds: turns of every parser.
         seed: of the recordings.
-        workers: the most processes to prepare with; 0 for one a core.
+        workers: how many processes to prepare with, one after the other; 1 and one a core if none is given.
         kept: an archive that is made if it is not there, and stays.
+        second: another, of as many under names that NTU RGB+D 120 adds, to prepare with the first.
 
     Raises:
-        ValueError: `kept` is no archive.
+        ValueError: they are no archives.
     """
     with tempfile.TemporaryDirectory(prefix="action-indrnn-bench-", dir=kept and kept.parent) as folder:
         archive = kept or Path(folder) / "raw.zip"
         if not archive.exists():
             write_archive(archive, clips, seed)
-        texts, clips, size = read_archive(archive)
+        if second and not second.exists():
+            write_archive(second, clips, seed, later=True)
+        archives = [archive, second] if second else [archive]
+        texts = read_archive(archive)[0]
+        clips, size = (
+            sum(values) for values in zip(*(read_archive(path)[1:] for path in archives), strict=True)
+        )
+        packed = sum(path.stat().st_size for path in archives)
         yield (
-            f"{clips:,} made recordings: {size / 1e6:,.0f} MB of text, "
-            f"{archive.stat().st_size / 1e6:,.0f} MB in a zip archive"
+            f"{clips:,} made recordings: {size / 1e6:,.0f} MB of text, {packed / 1e6:,.0f} MB in zip archives"
         )
         yield f"\nparsers on one core, median of {rounds:<12}MB/s   as fast as the plain reader"
         for row in parsers(texts, rounds):
             yield f"  {row.name:<41}{row.speed:>7,.0f}   {row.ratio:.1f}"
         head = "seconds  processor s  clips/s   MB/s   peak MB: main, each other"
         yield f"\nzip archive to prepared set  {head}"
-        for count in sorted({1, workers or pool.cores()}):
+        for count in workers or sorted({1, pool.cores()}):
             out = Path(folder) / f"set{count}"
-            way = walk(archive, out, clips, size, count)
+            way = walk(archives, out, clips, size, count)
             processes = f"{count} process" + ("es" if count > 1 else "")
             memory = f"{way.main_memory:.0f}" + (f", {way.worker_memory:.0f}" if count > 1 else "")
             yield (

@@ -35,13 +35,14 @@ class Clip:
 COORDINATE_LIMIT = 100.0  # metres; a sensor sees about 8, so anything beyond is another unit or damage
 
 
-def from_joints(name: str, joints: NDArray[np.floating], source: str) -> Clip:
+def from_joints(name: str, joints: NDArray[np.floating], source: str, present: Bools | None = None) -> Clip:
     """The clip of joints in which a body's frame of nothing but zeros means that nobody was seen.
 
     Args:
         name: the clip's.
         joints: (M, T, V, C), metres; bodies that are never seen are left out.
         source: where they came from, as errors name it.
+        present: (M, T), where it is known who was seen: then zeros mean nothing, and all bodies stay.
 
     Raises:
         ClipError: nobody in any frame, not finite, not metres.
@@ -49,7 +50,9 @@ def from_joints(name: str, joints: NDArray[np.floating], source: str) -> Clip:
     if not (np.abs(joints) <= COORDINATE_LIMIT).all():
         worst = joints.ravel()[np.argmax(~(np.abs(joints.ravel()) <= COORDINATE_LIMIT))]
         raise ClipError(f"{source}: expected metres within +-{COORDINATE_LIMIT:g}, found {worst:g}")
-    present: Bools = (joints != 0).any(axis=(2, 3))
+    if present is not None:
+        return Clip(name, np.where(present[..., None, None], joints, 0).astype(np.float32), present)
+    present = (joints != 0).any(axis=(2, 3))
     bodies = present.any(axis=1)
     if not bodies.any():
         raise ClipError(f"{source}: expected a body, found none in {joints.shape[1]} frames")

@@ -63,6 +63,24 @@ def parse(content: bytes, source: str) -> NDArray[Any]:
     return np.frombuffer(rest, dtype).reshape(shape, order="F" if fortran else "C")
 
 
+def heads(path: Path, source: str) -> dict[str, str]:
+    """What type and shape the arrays of an `.npz` file are of, by name; nothing more is unpacked.
+
+    Raises:
+        ClipError: damaged.
+    """
+    found: dict[str, str] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                with archive.open(info) as file:
+                    shape, _, dtype = npy_head(file, f"{source}: {info.filename}")
+                found[info.filename.removesuffix(".npy")] = f"{dtype} {shape}"
+    except (OSError, *_DAMAGE) as error:
+        raise ClipError(f"{source}: expected an .npz archive: {error}") from error
+    return found
+
+
 def members(path_or_file: Path | io.BytesIO, source: str, most: int) -> dict[str, NDArray[Any]]:
     """The arrays of an `.npz` file by name.
 

@@ -8,8 +8,8 @@ from action_indrnn.data_prep import bvh, clip_arrays, clip_text, layout, points,
 from action_indrnn.data_prep.bodies import Dropped
 from action_indrnn.data_prep.clip import Clip, ClipError
 from action_indrnn.data_prep.layout import Layout
+from action_indrnn.data_prep.normalize import View
 from action_indrnn.data_prep.points import Points
-from action_indrnn.data_prep.recordings import Recipe
 from action_indrnn.data_prep.sources import Source
 
 _TEXTS = {
@@ -32,7 +32,8 @@ def read(
     recorded: Layout | None = None,
     *,
     name: str = "",
-    recipe: Recipe = "tracks",
+    recipe: str = "tracks",
+    view: View = "camera",
 ) -> tuple[Clip, list[Dropped]]:
     """The clip in a file, in metres with y up, not yet normalised, and the bodies left out.
 
@@ -43,6 +44,7 @@ def read(
             own.
         name: the clip's; the file's without folder and suffix where none is given.
         recipe: how the actors of a `.skeleton` file are chosen; see `recordings.choose`.
+        view: the same.
 
     Raises:
         ClipError: damaged, or not of these joints; names file and line or field.
@@ -51,12 +53,12 @@ def read(
     place = PurePosixPath(source.member or source.path.as_posix())
     suffix = place.suffix.lower()
     if suffix == ".skeleton":
-        clip, dropped = _skeleton(source, wanted, recipe)
+        clip, dropped = _skeleton(source, wanted, recipe, view)
         return replace(clip, name=name or clip.name), dropped
     return points.to_clip(_points(source, name or place.stem, suffix), recorded or wanted, wanted)
 
 
-def _skeleton(source: Source, wanted: Layout, recipe: Recipe) -> tuple[Clip, list[Dropped]]:
+def _skeleton(source: Source, wanted: Layout, recipe: str, view: View) -> tuple[Clip, list[Dropped]]:
     """The clip of a `.skeleton` file."""
     own = layout.load("ntu25")
     if wanted.joints != own.joints:
@@ -65,7 +67,7 @@ def _skeleton(source: Source, wanted: Layout, recipe: Recipe) -> tuple[Clip, lis
         except ValueError as error:
             raise ClipError(str(error)) from error
         raise ClipError(f"{source}: expected the joints of {wanted.name} in its order, found those of ntu25")
-    return recordings.choose(skeleton_file.parse(source.read(), str(source)), wanted, recipe)
+    return recordings.choose(skeleton_file.parse(source.read(), str(source)), wanted, recipe, view)
 
 
 def _points(source: Source, name: str, suffix: str) -> Points:

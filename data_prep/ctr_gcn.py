@@ -40,15 +40,32 @@ def choose(recording: Recording, layout: Layout) -> tuple[Clip, list[Dropped]]:
     Raises:
         ClipError: where the scripts stop: no body, or only bodies of few frames.
     """
-    actors, dropped = denoise(recording)
-    seen = _nonzero(actors[0])
-    if not seen.any():
-        raise ClipError(f"{recording.source}: expected a body, found only zeros")
-    origin = actors[0, np.argmax(seen), layout.centre].copy()
+    actors, dropped = _seen(recording)
+    origin = actors[0, np.argmax(_nonzero(actors[0])), layout.centre].copy()
     # Frames of zeros are kept at zero where there are two actors; a lone actor's are moved like all others.
     present = np.ones(actors.shape[:2], np.bool_) if len(actors) == 1 else _sums(actors) != 0
     actors = np.where(present[..., None, None], actors - origin, np.float32(0))
     return Clip(recording.name, actors, present), dropped
+
+
+def untranslated(recording: Recording) -> tuple[Clip, list[Dropped]]:
+    """The clip of a recording's actors in camera space, as the scripts have it before they translate.
+
+    Raises:
+        ClipError: see `choose`.
+    """
+    actors, dropped = _seen(recording)
+    lone = np.ones(actors.shape[:2], np.bool_)
+    present = lone if len(actors) == 1 else np.stack([_nonzero(actor) for actor in actors])
+    return Clip(recording.name, actors, present), dropped
+
+
+def _seen(recording: Recording) -> tuple[Floats, list[Dropped]]:
+    """The same as `denoise`; an error where actor 1 is nothing but zeros."""
+    actors, dropped = denoise(recording)
+    if not actors[0].any():
+        raise ClipError(f"{recording.source}: expected a body, found only zeros")
+    return actors, dropped
 
 
 def denoise(recording: Recording) -> tuple[Floats, list[Dropped]]:

@@ -12,7 +12,7 @@ Labels are class names, or numbers; classes stand in the order of the alphabet, 
 import csv
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from action_indrnn.data_prep import clip_arrays, clip_file, layout, points
+from action_indrnn.data_prep import clip_arrays, clip_file, layout, points, spelling
 from action_indrnn.data_prep.bodies import Dropped
 from action_indrnn.data_prep.clip import Clip, ClipError
-from action_indrnn.data_prep.data_set import DataSet, Left, Sample
+from action_indrnn.data_prep.data_set import NTU_COLUMNS, DataSet, Left, Sample
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.points import Points
 from action_indrnn.data_prep.skeleton_file import SIZE_LIMIT
@@ -31,6 +31,7 @@ from action_indrnn.data_prep.sources import Source
 
 _COLUMN = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _TAKEN = ("name", "start", "length", "bodies", "clip")  # what the index and protocols call something else
+_MEANT = (*("file", "label", "name", "length"), *NTU_COLUMNS, "fold", "split")
 _AVAILABLE = re.compile(r"MemAvailable: *(\d+) kB")
 _WHOLE = re.compile(r"-?\d{1,9}", re.ASCII)
 
@@ -64,6 +65,8 @@ def data_set(raw: Sequence[Path]) -> DataSet:
         )
     classes, rows = _folder(path, recorded, wanted) if path.is_dir() else _npz(path, recorded, wanted)
 
+    beside = path / clip_file.LIST, _layout_file(path)
+
     def samples(_raw: Sequence[Path]) -> Iterator[Sample | Left]:
         for row in rows:
             try:
@@ -83,6 +86,9 @@ def data_set(raw: Sequence[Path]) -> DataSet:
         classes=classes,
         columns=tuple(column for column in rows[0].columns if column != "label"),
         samples=samples,
+        takes={row.source for row in rows}.union(map(str, beside)).__contains__ if path.is_dir() else None,
+        listed=lambda: (row.columns for row in rows),
+        notes=tuple(_misspelt(rows[0].columns, str(beside[0] if path.is_dir() else path))),
     )
 
 
@@ -122,6 +128,15 @@ def _columns(
     return tuple(map(str, order)), rows
 
 
+def _misspelt(columns: Iterable[str], source: str) -> Iterator[str]:
+    """What to tell of columns that are called nearly as others that have a meaning."""
+    meant = [column for column in _MEANT if column not in columns]
+    for column in columns:
+        like = spelling.nearest(column, meant) if column not in _MEANT else ""
+        if like:
+            yield f"warning: {source}: column '{column}' is one of its own; did you mean '{like}'?"
+
+
 def _folder(path: Path, recorded: Layout, wanted: Layout) -> tuple[tuple[str, ...], list[_Row]]:
     """The classes and the clips of a folder."""
     listed = path / clip_file.LIST
@@ -133,7 +148,12 @@ def _folder(path: Path, recorded: Layout, wanted: Layout) -> tuple[tuple[str, ..
             reader = csv.reader(file, strict=True)
             head = [field.strip() for field in next(reader, [])]
             if not {"file", "label"} <= set(head) or len(set(head)) != len(head):
-                raise ValueError(f"{listed}:1: expected columns file and label, each once, found {head}")
+                lacking = [column for column in ("file", "label") if column not in head]
+                like = spelling.nearest(lacking[0], head) if lacking else ""
+                hint = f"; is '{like}' meant to be '{lacking[0]}'?" if like else ""
+                raise ValueError(
+                    f"{listed}:1: expected columns file and label, each once, found {head}{hint}"
+                )
             for line in filter(None, reader):
                 fields = [field.strip() for field in line]
                 if len(fields) != len(head) or "" in fields:
@@ -166,7 +186,9 @@ def _npz(path: Path, recorded: Layout, wanted: Layout) -> tuple[tuple[str, ...],
     arrays = clip_arrays.members(path, str(path), _free_memory() // 2)  # as text and as joints
     lacking = [key for key in ("joints", "label") if key not in arrays]
     if lacking:
-        raise ValueError(f"{path}: expected arrays joints and label, found no {lacking[0]}")
+        like = spelling.nearest(lacking[0], arrays)
+        hint = f"; is '{like}' meant to be it?" if like else ""
+        raise ValueError(f"{path}: expected arrays joints and label, found no {lacking[0]}{hint}")
     every, length = arrays.pop("joints"), arrays.pop("length", None)
     count = len(arrays["label"]) if arrays["label"].ndim else 0
     odd = [key for key, array in arrays.items() if array.shape != (count,) or array.dtype.kind not in "iuU"]

@@ -8,6 +8,7 @@ from action_indrnn.data_prep import layout, ntu
 from action_indrnn.data_prep.bodies import Dropped
 from action_indrnn.data_prep.clip import Clip, ClipError
 from action_indrnn.data_prep.layout import Layout
+from action_indrnn.data_prep.normalize import View
 from action_indrnn.data_prep.ntu import ClipName
 from action_indrnn.data_prep.protocols import Protocol
 from action_indrnn.data_prep.untrimmed import Untrimmed
@@ -63,6 +64,12 @@ class DataSet:
         samples: reads the clips of raw files; None for `.skeleton` recordings, which have NTU's names.
         own_layout: its joint layout where none of that name is shipped.
         untrimmed: reads the long recordings that its clips are cut from, where they are there.
+        recipe: by what the clips of its files were made, where that was done before; see `recordings.choose`.
+        view: how these are normalised already, where their files say it.
+        notes: what a user should know of its files.
+        takes: whether a file of this path belongs to it; None where it is a single file, or NTU's names tell.
+        listed: the index's columns of every clip, with `length` and `bodies` where they are known, as its
+            files list them, without reading the clips; None where there is no such list.
     """
 
     name: str
@@ -76,6 +83,11 @@ class DataSet:
     samples: Callable[[Sequence[Path]], Samples] | None = None
     own_layout: Layout | None = None
     untrimmed: Callable[[Sequence[Path]], list[Untrimmed]] | None = None
+    recipe: str = ""
+    view: View | None = None
+    notes: tuple[str, ...] = ()
+    takes: Callable[[str], object] | None = None
+    listed: Callable[[], Iterable[Mapping[str, int | str]]] | None = None
 
     def joint_layout(self) -> Layout:
         """Its joint layout."""

@@ -14,7 +14,7 @@ from typing import IO, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from action_indrnn.data_prep import protocols
+from action_indrnn.data_prep import layout, protocols
 from action_indrnn.data_prep.archive import INDEX, PreparedSet
 from action_indrnn.data_prep.clip import Floats
 from action_indrnn.data_prep.folders import NewFolder
@@ -145,32 +145,45 @@ def _write_pyskl(prepared: PreparedSet, out: Path, protocol: str) -> int:
         word = "".join(character if character.isalnum() else "_" for character in name)
         split[f"{word}_train"] = names[roles == TRAIN].tolist()
         split[f"{word}_val"] = names[roles == TEST].tolist()
-    integers = prepared.index.select_dtypes("integer").columns
-    columns = [column for column in integers if column not in INDEX]
+    columns = [column for column in prepared.index.columns if column not in INDEX]
     rows = prepared.index[columns].to_dict("records")
     labels, lengths = prepared.column("label").tolist(), prepared.column("length").tolist()
     annotations = []
     for number, (row, label) in enumerate(zip(rows, labels, strict=True)):
         annotation = {"frame_dir": names[number], "label": label, "total_frames": lengths[number]}
         columns_of: dict[str, Any] = {str(column): value for column, value in row.items()}
-        annotations.append({**columns_of, **annotation, "keypoint": _Keypoint(prepared, number)})
-    content = {"split": split, "annotations": annotations, "layout": prepared.meta["layout"]["name"]}
+        arrays = {
+            "keypoint": _Array(prepared, number, "joints"),
+            "present": _Array(prepared, number, "present"),
+        }
+        annotations.append({**columns_of, **annotation, **arrays})
+    content = {"split": split, "annotations": annotations, "columns": columns}
+    content["layout"] = _layout(prepared.meta["layout"])
+    made = prepared.meta["preprocessing"]
+    content["preprocessing"] = {"view": made["view"], "recipe": made.get("recipe", "tracks")}
     with out.open("wb") as file:
         pickler = pickle.Pickler(file, _PICKLE)
-        table: dict[type, Any] = {_Keypoint: _Keypoint.plain}
+        table: dict[type, Any] = {_Array: _Array.plain}
         pickler.dispatch_table = table
         pickler.fast = True  # without a memo, which would hold every array until the end
         pickler.dump({**content, "classes": prepared.classes})
     return len(annotations)
 
 
-class _Keypoint(NamedTuple):
-    """The joints of a clip, read when they are written."""
+def _layout(table: Mapping[str, Any]) -> Any:
+    """A joint layout's name where it is a shipped one, else its table."""
+    shipped = table["name"] in layout.shipped() and layout.load(table["name"])
+    return table["name"] if shipped == layout.from_table(table, "meta.toml") else table
+
+
+class _Array(NamedTuple):
+    """The joints of a clip, or where they are present, read when they are written."""
 
     prepared: PreparedSet
     number: int
+    name: Literal["joints", "present"]
 
     def plain(self) -> tuple[type, tuple[Sequence[int], str, bytearray]]:
         """How to make the array, in words that every NumPy knows: NumPy 2's own are unknown to 1.25."""
-        joints = self.prepared.clip(self.number).joints
-        return np.ndarray, (joints.shape, joints.dtype.str, bytearray(joints.tobytes()))
+        array = getattr(self.prepared.clip(self.number), self.name)
+        return np.ndarray, (array.shape, array.dtype.str, bytearray(array.tobytes()))

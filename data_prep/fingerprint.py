@@ -18,11 +18,11 @@ class Plan:
 
     Attributes:
         left: left out unread.
-        wanted: to be read.
+        wanted: to be read, each with all the places where it lies.
     """
 
     left: list[Left]
-    wanted: list[Source]
+    wanted: list[tuple[Source, ...]]
 
     def __len__(self) -> int:
         return len(self.left) + len(self.wanted)
@@ -43,9 +43,10 @@ def of(data_set: DataSet, options: Mapping[str, str], plan: Plan) -> str:
         found.update(repr(part).encode())
     for left in plan.left:
         found.update(repr(left).encode())
-    for path in dict.fromkeys(source.path for source in plan.wanted):
+    places = [source for recording in plan.wanted for source in recording]
+    for path in dict.fromkeys(source.path for source in places):
         state = path.stat()
         found.update(repr((str(path), state.st_size, state.st_mtime_ns)).encode())
-    for source in plan.wanted:
+    for source in places:
         found.update(repr(str(source)).encode())
     return found.hexdigest()

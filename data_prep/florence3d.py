@@ -83,4 +83,5 @@ FLORENCE3D = DataSet(
     counts={f"half{number}": _count(half) for number, half in enumerate(_HALVES, 1)},
     columns=("subject",),
     samples=_samples,
+    takes=_FILE.fullmatch,
 )

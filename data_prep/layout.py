@@ -2,12 +2,14 @@
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeGuard
+
+from action_indrnn.data_prep import spelling
 
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}  # in metres
 # Where x, y, z are taken from when an axis points up: turns, never mirror images. ~n is the negative axis n.
@@ -69,6 +71,11 @@ class Layout:
             order += [(child, joint) for child, above in self.bones if above == joint]
         return order
 
+    @property
+    def is_metres_y_up(self) -> bool:
+        """Whether clip files in this layout hold what prepared sets hold."""
+        return (self.unit, self.up, self.mirrored) == ("m", "y", False)
+
     def table(self) -> dict[str, Any]:
         """The layout as `from_table` takes it: joints by name."""
 
@@ -110,14 +117,12 @@ def from_table(table: Mapping[str, Any], source: str) -> Layout:
         ValueError: a key is missing or of another kind, a name is unknown or stands twice, the bones are no
             tree.
     """
+    _check_keys(table, _KEYS, source)
     for key in ("name", "joints", "bones", "pairs", "across", "centre"):
         if key not in table:
             raise ValueError(f"{source}: expected the key '{key}', found {sorted(table)}")
-    unknown = sorted(set(table) - _KEYS)
-    if unknown:
-        raise ValueError(f"{source}: expected keys out of {sorted(_KEYS)}, found '{unknown[0]}'")
     name, joints = table["name"], table["joints"]
-    if not isinstance(name, str) or not _are_words(joints) or not joints:
+    if not isinstance(name, str) or not name or not _are_words(joints) or not joints:
         raise ValueError(f"{source}: expected a text as 'name' and a list of texts as 'joints'")
     if len(set(joints)) != len(joints):
         raise ValueError(f"{source}: expected each joint once in 'joints', found {tuple(joints)}")
@@ -131,6 +136,11 @@ def from_table(table: Mapping[str, Any], source: str) -> Layout:
         rows = table[key]
         if not isinstance(rows, list | tuple) or not all(_are_words(row) and len(row) == 2 for row in rows):
             raise ValueError(f"{source}: {key}: expected a list of pairs of joints, found {str(rows)[:80]}")
+        alone = [first for first, second in rows if first == second]
+        if alone:
+            raise ValueError(
+                f"{source}: {key}: expected pairs of two joints, found '{alone[0]}' twice in one"
+            )
         return tuple((number(first, key), number(second, key)) for first, second in rows)
 
     def weights(joint: str, given: object) -> Weights:
@@ -143,6 +153,9 @@ def from_table(table: Mapping[str, Any], source: str) -> Layout:
             raise ValueError(f"{source}: to: {joint}: expected {expected}, found {given!r}")
         return tuple((number(one, f"to: {joint}"), float(share)) for one, share in table.items())
 
+    targets = table.get("to", {})
+    if not isinstance(targets, Mapping) or not all(isinstance(rows, Mapping) for rows in targets.values()):
+        raise ValueError(f"{source}: to: expected a table of tables, found {str(targets)[:80]}")
     for key, choices in (("unit", UNITS), ("up", UPS), ("mirrored", (True, False))):
         if key in table and table[key] not in list(choices):
             raise ValueError(f"{source}: {key}: expected one of {list(choices)}, found {table[key]!r}")
@@ -162,7 +175,7 @@ def from_table(table: Mapping[str, Any], source: str) -> Layout:
         origin=tuple(number(joint, "origin") for joint in origin),
         maps={
             target: {joint: weights(joint, given) for joint, given in rows.items()}
-            for target, rows in table.get("to", {}).items()
+            for target, rows in targets.items()
         },
     )
     children = [child for child, _ in layout.bones]
@@ -173,6 +186,12 @@ def from_table(table: Mapping[str, Any], source: str) -> Layout:
             f"but one on another; nobody's child: {', '.join(loose) or 'none'}"
         )
     return layout
+
+
+def _check_keys(table: Mapping[str, Any], known: Collection[str], source: str) -> None:
+    """Raises ValueError at a key that is none, with the one that is most like it."""
+    for key in sorted(set(table) - set(known)):
+        raise ValueError(f"{source}: unknown key '{key}'{spelling.hint(key, known)}")
 
 
 def _are_words(given: object) -> TypeGuard[Sequence[str]]:
@@ -209,6 +228,17 @@ def order(names: Sequence[str], layout: Layout, source: str, *, spare: bool = Fa
             + "; ".join(f"{what}: {', '.join(joints)}" for what, joints in told if joints)
         )
     return [there.index(word) for word in wanted]
+
+
+def miscounted(layout: Layout, count: int) -> str:
+    """What was expected and found where joints without names are not as many as a layout's, in words."""
+    others = [name for name in shipped() if len(load(name).joints) == count]
+    flat = [f"{text} (2D)" for name, text in FLAT.items() if name.endswith(str(count))]
+    like = f"; so many have {', '.join(others + flat)}" if others or flat else ""
+    return (
+        f"expected the {len(layout.joints)} joints of {layout.name} ({', '.join(layout.joints)}), "
+        f"found {count} without names{like}"
+    )
 
 
 def shipped() -> list[str]:
@@ -257,10 +287,13 @@ def read(path: Path) -> tuple[Layout, str]:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # of tomllib and of decoding
         raise ValueError(f"{path}: expected TOML: {error}") from error
+    _check_keys(table, {*_KEYS, "layout", "map_to"}, str(path))
     base, target = table.pop("layout", ""), table.pop("map_to", "")
     if not isinstance(base, str) or not isinstance(target, str):
         raise ValueError(f"{path}: expected the name of a layout as 'layout' and as 'map_to'")
     layout = from_table((load(base).table() if base else {}) | table, str(path))
     if target and target not in layout.maps:
         raise ValueError(f"{path}: map_to: expected a layout out of {list(layout.maps)}, found '{target}'")
+    for name, rows in layout.maps.items():
+        order(list(rows), load(name), f"{path}: to.{name}")
     return layout, target

@@ -72,4 +72,5 @@ MSR_ACTION3D = DataSet(
     counts={"xsub": (284, 273), "as1": (114, 105), "as2": (116, 112), "as3": (111, 111)},
     columns=("subject", "replication"),
     samples=_samples,
+    takes=_FILE.fullmatch,
 )

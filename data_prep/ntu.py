@@ -112,6 +112,14 @@ def is_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def is_own(name: str, label: int) -> bool:
+    """Whether a clip of this name and 0-based label can be NTU's: its performer was in that setup."""
+    if not is_name(name):
+        return False
+    clip = parse_name(name)
+    return clip.action == label + 1 and clip.subject in performers().get(clip.setup, ())
+
+
 @cache
 def performers() -> dict[int, tuple[int, ...]]:
     """Who performed in each setup."""

@@ -24,6 +24,7 @@ from action_indrnn.data_prep.protocols import TEST, TRAIN, Protocol
 from action_indrnn.data_prep.pyskl import MOST_CLASSES, class_names
 from action_indrnn.data_prep.sources import UNPACKABLE
 
+LABELS = {"train": "train_label.pkl", "val": "val_label.pkl"}
 _BODIES, _JOINTS = 2, 25
 _PACKED = 200  # times its packed size: real clips, mostly padding, reach about 20
 _LONGEST_CLIP = 64 * 2**20  # bytes
@@ -78,8 +79,25 @@ def ctr_gcn(raw: Sequence[Path]) -> DataSet:
         for part, (numbers, _) in labels.items():
             yield from _npz_clips(path, part, numbers)
 
-    names = ntu.actions()[:classes] if classes in (60, 120) else class_names(classes, ["?"])
-    return DataSet("ctr-gcn-npz", path.name, "ntu25", names, _PROTOCOL, columns=("split",), samples=samples)
+    def listed() -> Iterator[dict[str, int | str]]:
+        for part, (numbers, _) in labels.items():
+            for label in numbers:
+                yield {"label": label, "split": _PARTS[part]}
+
+    # There are no names to tell NTU's clips by, but a whole NTU RGB+D has as many as published.
+    sizes = len(labels["train"][0]), len(labels["test"][0])
+    of_ntu = any(sizes == counts for (name, _), counts in ntu.COUNTS.items() if name == f"ntu{classes}")
+    return DataSet(
+        name="ctr-gcn-npz",
+        title=path.name,
+        layout="ntu25",
+        classes=class_names(classes, of_ntu),
+        protocols=_PROTOCOL,
+        columns=("split",),
+        samples=samples,
+        recipe="imported ctr-gcn-npz",
+        listed=listed,
+    )
 
 
 @contextmanager
@@ -149,23 +167,33 @@ def st_gcn(raw: Sequence[Path]) -> DataSet:
             f"expected one folder of train_data_joint.npy and so on, found {', '.join(map(str, raw))}"
         )
     folder = raw[0]
-    parts = {part: _labels(folder / f"{part}_label.pkl") for part in ("train", "val")}
+    parts = {part: _labels(folder / name) for part, name in LABELS.items()}
     names = [name for part in parts.values() for name in part[0]]
-    count = max((label for part in parts.values() for label in part[1]), default=-1) + 1
+    labels = [label for part in parts.values() for label in part[1]]
     columns = NTU_COLUMNS if names and all(map(ntu.is_name, names)) else ()
 
     def samples(_raw: Sequence[Path]) -> Iterator[Sample | Left]:
         for part, (clip_names, labels) in parts.items():
             yield from _npy_clips(folder, part, clip_names, labels, columns)
 
+    def listed() -> Iterator[dict[str, int | str]]:
+        for part, pairs in parts.items():
+            for name, label in zip(*pairs, strict=True):
+                numbers = ntu.parse_name(name)._asdict() if columns else {}
+                own = {column: numbers[column] for column in columns}
+                yield {"label": label, **own, "split": _PARTS[part]}
+
     return DataSet(
         name="stgcn-npy",
         title=folder.name,
         layout="ntu25",
-        classes=class_names(count, names),
+        classes=class_names(max(labels, default=-1) + 1, all(map(ntu.is_own, names, labels))),
         protocols=_PROTOCOL,
         columns=(*columns, "split"),
         samples=samples,
+        recipe="imported stgcn-npy",
+        takes={str(folder / name) for part in parts for name in (LABELS[part], *_data(part))}.__contains__,
+        listed=listed,
     )
 
 
@@ -179,10 +207,15 @@ def _labels(path: Path) -> tuple[list[str], list[int]]:
     return names, [int(label) for label in content[1]]
 
 
+def _data(part: str) -> tuple[str, str]:
+    """What the joints of a part may be called."""
+    return f"{part}_data_joint.npy", f"{part}_data.npy"
+
+
 def _npy_clips(
     folder: Path, part: str, names: list[str], labels: list[int], columns: tuple[str, ...]
 ) -> Iterator[Sample | Left]:
-    choices = [folder / f"{part}_data_joint.npy", folder / f"{part}_data.npy"]
+    choices = [folder / name for name in _data(part)]
     path = next((choice for choice in choices if choice.is_file()), choices[0])
     with path.open("rb") as file:
         array = _array(file, str(path), 5)

@@ -68,9 +68,10 @@ def to_clip(points: Points, recorded: Layout, wanted: Layout) -> tuple[Clip, lis
             f"{points.source}: expected joints in 3D, found the same {'xyz'[flat[0]]} everywhere: "
             + layouts.NO_DEPTH
         )
-    _check_origin(joints, recorded, points.source)
-    joints, dropped = _actors(_filled(joints, seen, recorded), seen)
-    joints = _house_axes(joints, recorded)
+    check_origin(joints, recorded, points.source)
+    joints = _filled(joints, seen, recorded)
+    chosen, dropped = actors(joints, np.any(seen, axis=2))
+    joints = house_axes(joints[chosen], recorded)
     if wanted != recorded:
         joints = mapping(recorded, wanted, points.source) @ joints
     return from_joints(points.name, joints, points.source), dropped
@@ -107,17 +108,11 @@ def _order(points: Points, recorded: Layout) -> Sequence[int] | slice:
         except ValueError as error:
             raise ClipError(str(error)) from error
     if count != len(recorded.joints):
-        others = [name for name in layouts.shipped() if len(layouts.load(name).joints) == count]
-        flat = [f"{text} (2D)" for name, text in layouts.FLAT.items() if name.endswith(str(count))]
-        like = f"; so many have {', '.join(others + flat)}" if others or flat else ""
-        raise ClipError(
-            f"{points.source}: expected the {len(recorded.joints)} joints of {recorded.name} "
-            f"({', '.join(recorded.joints)}), found {count} without names{like}"
-        )
+        raise ClipError(f"{points.source}: {layouts.miscounted(recorded, count)}")
     return slice(None)
 
 
-def _check_origin(joints: Doubles, recorded: Layout, source: str) -> None:
+def check_origin(joints: Doubles, recorded: Layout, source: str) -> None:
     """Check that joints about the body's middle are not coordinates of a picture.
 
     A pose estimator's image landmarks are shares of the picture's width and height with a depth about the
@@ -159,9 +154,13 @@ def _filled(joints: Doubles, seen: Bools, layout: Layout) -> Doubles:
     return filled
 
 
-def _actors(joints: Doubles, seen: Bools) -> tuple[Doubles, list[Dropped]]:
-    """The joints of at most two bodies, and the bodies left out, numbered from 0 in the file's order."""
-    there: Bools = np.any(seen, axis=2)
+def actors(joints: NDArray[np.floating], there: Bools) -> tuple[NDArray[np.intp], list[Dropped]]:
+    """Those two bodies that move most, in the file's order, and the bodies left out, numbered from 0.
+
+    Args:
+        joints: (M, T, V, 3).
+        there: (M, T), whether the body is in the frame.
+    """
     bodies = np.flatnonzero(there.any(axis=1))
     motion = [float(joints[body, there[body]].var(axis=0).sum()) for body in bodies]
     ranked = bodies[np.argsort([-amount for amount in motion], kind="stable")]
@@ -169,10 +168,10 @@ def _actors(joints: Doubles, seen: Bools) -> tuple[Doubles, list[Dropped]]:
         Dropped(int(body), int(there[body].sum()), f"more than {MOST_ACTORS} actors, this one moves least")
         for body in ranked[MOST_ACTORS:]
     ]
-    return joints[np.sort(ranked[:MOST_ACTORS])], dropped
+    return np.sort(ranked[:MOST_ACTORS]), dropped
 
 
-def _house_axes(joints: Doubles, layout: Layout) -> Doubles:
+def house_axes(joints: Doubles, layout: Layout) -> Doubles:
     """The joints in metres, y up."""
     axes = UPS[layout.up]
     signs = np.array([-1.0 if axis < 0 else 1.0 for axis in axes])

@@ -22,6 +22,40 @@ _FORWARD = (
 )
 
 
+def unchecked(layout: Layout) -> str:
+    """What cannot be told of clips of a layout, and why; empty where all can."""
+    words = [key(joint) for joint in layout.joints]
+    forward = any(_sign(layout, words, kinds) for kinds in _FORWARD)
+    heads, hips = _ends(words)
+    found = [
+        *(
+            []
+            if forward
+            else ["left and right are swapped: no bone from ankle to foot or toe, or of leg or arm"]
+        ),
+        *([] if heads and hips else ["up is down: no joint named head or nose, or none hip or pelvis"]),
+    ]
+    return f"{layout.name}: it cannot be told whether {'; whether '.join(found)}" if found else ""
+
+
+def _ends(words: Sequence[str]) -> tuple[list[int], list[int]]:
+    """The joints that are like a head, and like hips."""
+    hips = [place for place, word in enumerate(words) if "hip" in word or word in ("pelvis", "base of spine")]
+    return [place for place, word in enumerate(words) if word in ("head", "nose")], hips
+
+
+def _sign(
+    layout: Layout, words: Sequence[str], kinds: Sequence[tuple[str, str, int]]
+) -> dict[tuple[int, int], int]:
+    """The bones (child, parent) that point forwards, 1, or backwards, -1."""
+    return {
+        (child, parent): sign
+        for child, parent in layout.bones
+        for start, end, sign in kinds
+        if start in words[parent] and end in words[child]
+    }
+
+
 def doubts(clip: Clip, layout: Layout) -> list[Doubt]:
     """What looks wrong with a clip in metres with y up.
 
@@ -31,8 +65,7 @@ def doubts(clip: Clip, layout: Layout) -> list[Doubt]:
     poses = clip.joints[clip.present].astype(np.float64)  # (n, V, 3)
     words = [key(joint) for joint in layout.joints]
     found: list[Doubt] = []
-    hips = [place for place, word in enumerate(words) if "hip" in word or word in ("pelvis", "base of spine")]
-    heads = [place for place, word in enumerate(words) if word in ("head", "nose")]
+    heads, hips = _ends(words)
     if heads and hips and np.median(poses[:, heads, 1].mean(1) - poses[:, hips, 1].mean(1)) < 0:
         found.append("upside down")
     if _side(poses, words, layout) * (-1 if found else 1) < 0:
@@ -46,10 +79,8 @@ def _side(poses: Doubles, words: Sequence[str], layout: Layout) -> float:
     across = (poses[:, right] - poses[:, left]).mean(axis=1)  # (n, 3)
     for kinds in _FORWARD:
         forward = np.zeros_like(across)
-        for child, parent in layout.bones:
-            for start, end, sign in kinds:
-                if start in words[parent] and end in words[child]:
-                    forward += sign * (poses[:, child] - poses[:, parent])
+        for (child, parent), sign in _sign(layout, words, kinds).items():
+            forward += sign * (poses[:, child] - poses[:, parent])
         # forward x up points to a person's right; up is y
         side = float((across[:, 2] * forward[:, 0] - across[:, 0] * forward[:, 2]).sum())
         if side:

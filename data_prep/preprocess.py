@@ -23,15 +23,14 @@ from action_indrnn.data_prep import (
     sources,
     untrimmed,
 )
-from action_indrnn.data_prep.bodies import Dropped
 from action_indrnn.data_prep.clip import ClipError, printable
 from action_indrnn.data_prep.data_set import DataSet, Left, Sample
 from action_indrnn.data_prep.fingerprint import Plan
 from action_indrnn.data_prep.layout import Layout
-from action_indrnn.data_prep.normalize import View, normalize
+from action_indrnn.data_prep.normalize import VIEWS, View, normalize
 from action_indrnn.data_prep.posture import Doubt
 from action_indrnn.data_prep.protocols import TEST, TRAIN
-from action_indrnn.data_prep.recordings import Outcome, Recipe, Skipped
+from action_indrnn.data_prep.recordings import Outcome, Recipe
 from action_indrnn.data_prep.set_writer import Writer
 from action_indrnn.data_prep.sources import Source
 
@@ -59,7 +58,7 @@ class Summary:
     doubts: Mapping[Doubt, int] = field(default_factory=dict)
 
 
-_Entry = tuple[Sample | Left, list[Dropped]]
+_Entry = tuple[list[Left], Sample | None]  # of one recording: what of it is left out, what is taken
 
 
 @dataclass
@@ -100,27 +99,28 @@ def preprocess(
         raw: files, folders, zip archives.
         out: the set's folder, new.
         view: see `normalize`.
-        recipe: see `recordings.choose`.
+        recipe: see `recordings.choose`; clips that were made before keep theirs.
         workers: processes; 0 for one a core.
         overwrite: replace a prepared set at `out`, once the new one is whole.
         say: is told at the start what a user should know.
 
     Raises:
-        ValueError: `raw` holds no usable clip, `out` is taken, the recipe knows no such view or data, or a
-            whole data set has other counts than published.
+        ValueError: `raw` holds no usable clip, `out` is taken, the recipe or the clips know no such view or
+            data, or a whole data set has other counts than published.
     """
-    if recipe == "ctr-gcn" and (view != "camera" or data_set.samples is not None):
-        raise ValueError("the recipe ctr-gcn: expected .skeleton recordings and the camera's view")
+    _check_options(data_set, view, recipe)
     joint_layout = data_set.joint_layout()
-    options = {"view": view, "recipe": recipe}
+    options = {"view": view, "recipe": data_set.recipe or recipe}
     doubts: Counter[Doubt] = Counter()
     plan = None if data_set.samples else _plan(data_set, raw)
     work = fingerprint.of(data_set, options, plan) if plan else ""
     shape = (len(joint_layout.joints), 3)
     with Writer(out, shape, data_set.columns, overwrite=overwrite, work=work) as writer:
         tally = _Tally(**writer.note) if writer.note else _Tally()
-        for line in _to_know(plan, tally, stale=writer.stale):
+        for line in (*data_set.notes, *_to_know(plan, tally, stale=writer.stale)):
             say(line)
+        if data_set.samples and (told := posture.unchecked(joint_layout)):
+            say(told)
         entries = (
             _recordings(plan, tally.done, data_set, view, recipe, workers)
             if plan
@@ -128,18 +128,18 @@ def preprocess(
         )
         saved = time.monotonic()
         with closing(entries):
-            for entry, dropped in entries:
-                if isinstance(entry, Left):
-                    writer.skip(entry.name, entry.source, entry.reason)
-                    tally.first = tally.first or entry.reason
-                else:
-                    clip = entry.clip
+            for lost, sample in entries:
+                for left in lost:
+                    writer.skip(left.name, left.source, left.reason)
+                    tally.first = tally.first or left.reason
+                if sample:
+                    clip = sample.clip
                     if data_set.samples is not None:
                         doubts.update(posture.doubts(clip, joint_layout))
-                        clip = normalize(clip, joint_layout, view)
-                    writer.add(clip, entry.columns, dropped)
-                    tally.dropped += len(dropped)
-                    _count(tally.counts, data_set, entry)
+                        clip = clip if view == data_set.view else normalize(clip, joint_layout, view)
+                    writer.add(clip, sample.columns, sample.dropped)
+                    tally.dropped += len(sample.dropped)
+                    _count(tally.counts, data_set, sample)
                 tally.done += 1
                 if plan and time.monotonic() - saved >= CHECKPOINT_SECONDS:
                     writer.checkpoint(asdict(tally))
@@ -160,6 +160,22 @@ def preprocess(
             untrimmed.write(writer.folder.path, whole_ones)
         writer.finish(_meta(data_set, joint_layout, options, summary, writer.rows))
     return summary
+
+
+def _check_options(data_set: DataSet, view: View, recipe: Recipe) -> None:
+    """Raises ValueError where a data set's clips cannot become what is asked for."""
+    if recipe == "ctr-gcn" and (view not in ("camera", "raw") or data_set.samples is not None):
+        raise ValueError("the recipe ctr-gcn: expected .skeleton recordings and the view camera or raw")
+    known: tuple[View, ...] = VIEWS
+    if data_set.view == "camera":
+        known = ("camera", "first-frame", "whole-clip")
+    elif data_set.view in ("first-frame", "whole-clip"):
+        known = ("first-frame", "whole-clip")
+    if view not in known:
+        raise ValueError(
+            f"{data_set.title}: expected the view {' or '.join(known)}, as its clips were made with "
+            f"'{data_set.view}', which cannot be undone; found '{view}'"
+        )
 
 
 def _to_know(plan: Plan | None, tally: _Tally, *, stale: bool) -> Iterator[str]:
@@ -186,47 +202,46 @@ def _samples(data_set: DataSet, raw: Sequence[Path]) -> Generator[_Entry]:
     for entry in tqdm(data_set.samples(raw), desc="preprocess", unit=" clips", disable=None):
         if isinstance(entry, Sample) and entry.clip.name in seen:
             name = entry.clip.name
-            yield Left(name, name, f"{name}: expected each clip once, found it again"), []
-            continue
-        if isinstance(entry, Sample):
+            yield [Left(name, name, f"{name}: expected each clip once, found it again")], None
+        elif isinstance(entry, Sample):
             seen.add(entry.clip.name)
-            yield entry, list(entry.dropped)
+            yield [], entry
         else:
-            yield entry, []
+            yield [entry], None
 
 
 def _plan(data_set: DataSet, raw: Sequence[Path]) -> Plan:
     """What is to be read, and what is left out unread."""
-    plan = Plan([], [])
-    seen: dict[str, Source] = {}
+    left: list[Left] = []
+    wanted: dict[str, list[Source]] = {}
     for source in sources.find(raw):
-        reason = _reason_to_skip(source, data_set, seen)
+        reason = _reason_to_skip(source, data_set)
         if reason:
-            plan.left.append(Left(printable(source.name), str(source), reason))
+            left.append(Left(printable(source.name), str(source), reason))
         else:
-            plan.wanted.append(source)
-    return plan
+            wanted.setdefault(source.name, []).append(source)
+    return Plan(left, [tuple(places) for places in wanted.values()])
 
 
 def _recordings(
     plan: Plan, done: int, data_set: DataSet, view: View, recipe: Recipe, workers: int
 ) -> Generator[_Entry]:
     """The clips of a plan's recordings behind the first `done`, normalised; first what is left out unread."""
-    yield from ((entry, []) for entry in plan.left[done:])
+    yield from (([left], None) for left in plan.left[done:])
     read = max(done - len(plan.left), 0)
-    wanted = plan.wanted[read:]
-    outcomes = _outcomes(wanted, data_set, view, recipe, workers)
+    outcomes = _outcomes(plan.wanted[read:], data_set, view, recipe, workers)
     bar = tqdm(outcomes, total=len(plan.wanted), initial=read, desc="preprocess", unit=" clips", disable=None)
-    for source, outcome in zip(wanted, bar, strict=True):
-        if isinstance(outcome, Skipped):
-            yield Left(printable(source.name), str(source), outcome.reason), []
+    for outcome in bar:
+        lost = [Left(printable(source.name), str(source), reason) for source, reason in outcome.skipped]
+        if outcome.clip is None:
+            yield lost, None
             continue
-        clip, dropped = outcome
-        name = ntu.parse_name(source.name)
-        yield Sample(clip, {**name._asdict(), "label": name.action - 1}), dropped
+        clip, dropped = outcome.clip
+        name = ntu.parse_name(clip.name)
+        yield lost, Sample(clip, {**name._asdict(), "label": name.action - 1}, tuple(dropped))
 
 
-def _reason_to_skip(source: Source, data_set: DataSet, seen: dict[str, Source]) -> str:
+def _reason_to_skip(source: Source, data_set: DataSet) -> str:
     """Why a recording is left out before it is read; empty if it is not."""
     if source.problem:
         return f"{source}: {source.problem}"
@@ -236,8 +251,7 @@ def _reason_to_skip(source: Source, data_set: DataSet, seen: dict[str, Source]) 
         return str(error)
     if data_set.is_missing(source.name):
         return f"{source.name}: on the data set's list of missing or incomplete skeletons"
-    first = seen.setdefault(source.name, source)
-    return "" if first is source else f"{source}: expected each clip once, found it in {first} too"
+    return ""
 
 
 def _meta(
@@ -266,9 +280,9 @@ def _meta(
 
 
 def _outcomes(
-    wanted: list[Source], data_set: DataSet, view: View, recipe: Recipe, workers: int
+    wanted: list[tuple[Source, ...]], data_set: DataSet, view: View, recipe: Recipe, workers: int
 ) -> Iterator[Outcome]:
-    """The outcome of each source, in order."""
+    """The outcome of each recording, in order."""
     chunks = [wanted[at : at + CHUNK] for at in range(0, len(wanted), CHUNK)]
     processes = 1 if len(wanted) < POOL_FROM else min(workers or pool.cores(), len(chunks))
     work = partial(recordings.prepare, layout_name=data_set.layout, view=view, recipe=recipe)

@@ -4,8 +4,9 @@
      "annotations": [{"frame_dir": name, "label": int, "total_frames": T, "keypoint": (M, T, V, C)}, ...]}
 
 Integers that all annotations have beside these become columns of the index; without any, NTU names are taken
-apart. Our own files also name the joint layout and the classes. 2D key points are refused: they have no
-depth.
+apart. Our own files also say the joint layout, the classes, the view and the recipe of their clips, and in
+`present` (M, T) where an actor stands; elsewhere zeros say that nobody does. 2D key points are refused: they
+have no depth.
 """
 
 import re
@@ -15,14 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from action_indrnn.data_prep import layout, ntu, safe_pickle
-from action_indrnn.data_prep.clip import ClipError, from_joints
+from action_indrnn.data_prep import layout, ntu, points, safe_pickle
+from action_indrnn.data_prep.archive import INDEX
+from action_indrnn.data_prep.bodies import MOST_ACTORS, Dropped
+from action_indrnn.data_prep.clip import Clip, ClipError, Floats, from_joints, printable
 from action_indrnn.data_prep.data_set import NTU_COLUMNS, DataSet, Left, Sample
+from action_indrnn.data_prep.normalize import VIEWS, View
 from action_indrnn.data_prep.protocols import NEITHER, TEST, TRAIN, Protocol
 
 SPLIT = re.compile(r"(?:(?P<name>\w+)_)?(?P<part>train|val|test)")
 ANNOTATION = ("frame_dir", "label", "total_frames", "keypoint")
 MOST_CLASSES = 10_000
+LONGEST_RECIPE, LONGEST_WORD = 60, 200  # letters
 _LAYOUT = "ntu25"
 
 
@@ -44,12 +49,17 @@ def data_set(raw: Sequence[Path]) -> DataSet:
         if lacking:
             raise ClipError(f"{path}: annotation {number}: expected {', '.join(ANNOTATION)}; no {lacking[0]}")
     roles = _roles(content.get("split"), path)
-    columns = _columns(annotations)
+    columns = tuple(
+        column for column in _columns(annotations, content.get("columns"), path) if column not in roles
+    )
     names = [str(annotation["frame_dir"]) for annotation in annotations]
     if not columns and names and all(ntu.is_name(name) for name in names):
         columns = NTU_COLUMNS
-    name = content.get("layout", _LAYOUT)
-    joint_layout = layout.load(str(name))
+    recipe, view = _made_by(content.get("preprocessing", {}), path)
+    told = content.get("layout", _LAYOUT)
+    joint_layout = (
+        layout.from_table(told, f"{path}: layout") if isinstance(told, dict) else layout.load(str(told))
+    )
 
     def samples(_raw: Sequence[Path]) -> Iterator[Sample | Left]:
         for number, annotation in enumerate(annotations):
@@ -60,29 +70,56 @@ def data_set(raw: Sequence[Path]) -> DataSet:
             except ClipError as error:
                 yield Left(clip_name, str(path), str(error))
 
+    def listed() -> Iterator[dict[str, int | str]]:
+        for annotation in annotations:
+            shape = safe_pickle.shape(annotation["keypoint"])
+            frames = {"bodies": shape[0], "length": shape[1]} if shape and len(shape) == 4 else {}
+            yield {**_columns_of(annotation, columns, roles), **frames}
+
     return DataSet(
         name="pyskl",
         title=path.name,
-        layout=str(name),
+        layout=joint_layout.name,
+        own_layout=joint_layout,
         classes=_classes(content.get("classes"), annotations, names, path),
         protocols={split: Protocol(split, (TRAIN,), (TEST,)) for split in roles},
         columns=(*columns, *roles),
         samples=samples,
+        recipe=recipe,
+        view=view,
+        listed=listed,
     )
 
 
-def _columns(annotations: list[dict[str, Any]]) -> tuple[str, ...]:
-    """The further integers that every annotation has."""
-    if not annotations:
-        return ()
-    return tuple(
+def _made_by(told: object, path: Path) -> tuple[str, View | None]:
+    """The recipe and the view of the clips, as far as the file says them."""
+    if not isinstance(told, dict):
+        raise ClipError(f"{path}: expected a dictionary as 'preprocessing', found {str(told)[:40]!r}")
+    recipe, view = told.get("recipe", "imported pyskl"), told.get("view")
+    if not isinstance(recipe, str) or not 0 < len(recipe) <= LONGEST_RECIPE or view not in (None, *VIEWS):
+        found = f"{str(recipe)[:40]!r} and {str(view)[:40]!r}"
+        raise ClipError(f"{path}: preprocessing: expected a text as recipe and a view, found {found}")
+    return printable(recipe), view
+
+
+def _columns(annotations: list[dict[str, Any]], told: object, path: Path) -> tuple[str, ...]:
+    """What every annotation has and a column can hold: what the file tells, else all further integers."""
+    if not isinstance(told, list | None):
+        raise ClipError(f"{path}: columns: expected a list of names, found {str(told)[:40]!r}")
+    kinds = int if told is None else (int, str)
+    found = tuple(
         key
-        for key in annotations[0]
+        for key in (annotations[0] if annotations else ())
         if isinstance(key, str)
         and key.isidentifier()
-        and key not in (*ANNOTATION, "name", "start", "bodies")
-        and all(isinstance(annotation.get(key), int) for annotation in annotations)
+        and key not in (*ANNOTATION, *INDEX)
+        and (told is None or key in told)
+        and all(isinstance(annotation.get(key), kinds) for annotation in annotations)
     )
+    if told is not None and len(found) != len(told):
+        lacking = next(key for key in told if key not in found)
+        raise ClipError(f"{path}: columns: expected numbers or texts, found none as {str(lacking)[:40]!r}")
+    return found
 
 
 def _roles(split: object, path: Path) -> dict[str, dict[str, int]]:
@@ -94,7 +131,7 @@ def _roles(split: object, path: Path) -> dict[str, dict[str, int]]:
     roles: dict[str, dict[str, int]] = {}
     for key, names in split.items():
         found = SPLIT.fullmatch(key) if isinstance(key, str) else None
-        if found is None or not isinstance(names, list):
+        if found is None or not isinstance(names, list) or found["name"] in (*INDEX, "clip"):
             raise ClipError(
                 f"{path}: split: expected lists as xsub_train and xsub_val, found {str(key)[:60]!r}"
             )
@@ -111,13 +148,13 @@ def _classes(given: object, annotations: list[Any], names: list[str], path: Path
         raise ClipError(f"{path}: expected labels from 0 to {MOST_CLASSES - 1}, found {found}")
     if isinstance(given, list) and len(given) > max(labels):
         return tuple(map(str, given))
-    return class_names(max(labels) + 1, names)
+    return class_names(max(labels) + 1, all(map(ntu.is_own, names, labels)))
 
 
-def class_names(count: int, names: Sequence[str]) -> tuple[str, ...]:
-    """Names for classes that have none: NTU's where the clips have NTU's names, else numbers."""
-    if count <= len(ntu.actions()) and all(map(ntu.is_name, names)):
-        return ntu.actions()[: 60 if count <= 60 else 120]
+def class_names(count: int, of_ntu: bool) -> tuple[str, ...]:
+    """Names for classes that have none: those of NTU RGB+D 60 or 120 for clips of theirs, else numbers."""
+    if of_ntu and count in (60, 120):
+        return ntu.actions()[:count]
     return tuple(f"class {number}" for number in range(1, count + 1))
 
 
@@ -128,26 +165,59 @@ def _sample(
     columns: Sequence[str],
     roles: Mapping[str, Mapping[str, int]],
 ) -> Sample:
-    points = safe_pickle.array(annotation["keypoint"])
-    if points is None or points.ndim != 4 or not np.issubdtype(points.dtype, np.floating):
+    found = safe_pickle.array(annotation["keypoint"])
+    if found is None or found.ndim != 4 or not np.issubdtype(found.dtype, np.floating):
         raise ClipError(f"{source}: expected key points (M, T, V, C) of floats, found none")
-    if points.shape[3] == 2:
+    if found.shape[3] == 2:
         raise ClipError(
             f"{source}: expected 3D joints, found 2D key points, which have no depth: lift them first"
         )
-    if points.shape[2:] != (joints, 3) or annotation["total_frames"] != points.shape[1]:
-        found = f"{points.shape} and {str(annotation['total_frames'])[:20]} frames"
-        raise ClipError(f"{source}: expected (M, T, {joints}, 3) and T frames, found {found}")
+    if found.shape[2:] != (joints, 3) or annotation["total_frames"] != found.shape[1]:
+        told = f"{found.shape} and {str(annotation['total_frames'])[:20]} frames"
+        raise ClipError(f"{source}: expected (M, T, {joints}, 3) and T frames, found {told}")
     name = str(annotation["frame_dir"])
-    clip = from_joints(name, points.astype(np.float32), source)
+    clip, dropped = _clip(name, found.astype(np.float32), annotation.get("present"), source)
+    return Sample(clip, _columns_of(annotation, columns, roles), tuple(dropped))
+
+
+def _columns_of(
+    annotation: Mapping[str, Any], columns: Sequence[str], roles: Mapping[str, Mapping[str, int]]
+) -> dict[str, int | str]:
+    """What the index says of a clip."""
+    name = str(annotation["frame_dir"])
     numbers = (
         ntu.parse_name(name)._asdict() if columns == NTU_COLUMNS and "setup" not in annotation else annotation
     )
-    return Sample(
-        clip,
-        {
-            "label": int(annotation["label"]),
-            **{column: int(numbers[column]) for column in columns},
-            **{split: own.get(name, NEITHER) for split, own in roles.items()},
-        },
-    )
+    return {
+        "label": int(annotation["label"]),
+        **{column: _value(numbers[column]) for column in columns},
+        **{split: own.get(name, NEITHER) for split, own in roles.items()},
+    }
+
+
+def _value(value: int | str) -> int | str:
+    """What a column holds of a value: a number, or one short line."""
+    return int(value) if isinstance(value, int) else printable(value)[:LONGEST_WORD]
+
+
+def _clip(name: str, joints: Floats, told: object, source: str) -> tuple[Clip, list[Dropped]]:
+    """The clip of key points (M, T, V, 3), and the bodies left out.
+
+    Args:
+        name: the clip's.
+        joints: in the file's order.
+        told: where the file has it, (M, T) whether a body is present; else zeros say that it is not.
+        source: as errors name it.
+    """
+    present = safe_pickle.array(told)
+    if present is None:
+        clip = from_joints(name, joints, source)
+        if len(clip.joints) <= MOST_ACTORS:
+            return clip, []
+        chosen, dropped = points.actors(joints, (joints != 0).any(axis=(2, 3)))
+        return from_joints(name, joints[chosen], source), dropped
+    good = present.dtype == np.bool_ and present.shape == joints.shape[:2] and len(present) <= MOST_ACTORS
+    if not good or not present[0].any():
+        found = f"{present.dtype} of {present.shape}"
+        raise ClipError(f"{source}: expected 'present' (M, T), the first actor somewhere, found {found}")
+    return from_joints(name, joints, source, present), []

@@ -290,5 +290,16 @@ def array(value: object) -> np.ndarray[Any, Any] | None:
         ClipError: the file has become shorter since.
         OSError: cannot be read.
     """
+    filled = _filled_in(value)
+    return filled.array() if filled else None
+
+
+def shape(value: object) -> tuple[int, ...] | None:
+    """The shape of the array that a value from `read` is, which stays in its file; None if it is none."""
+    filled = _filled_in(value)
+    return filled.shape if filled else None
+
+
+def _filled_in(value: object) -> _Filled | None:
     filled = value.value if isinstance(value, _Array) else value
-    return filled.array() if isinstance(filled, _Filled) else None
+    return filled if isinstance(filled, _Filled) else None

@@ -72,4 +72,5 @@ SBU = DataSet(
     },
     columns=("subject", "replication", "fold"),
     samples=_samples,
+    takes=_FILE.fullmatch,
 )

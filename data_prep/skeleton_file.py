@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from action_indrnn.data_prep import skeleton_parser
 from action_indrnn.data_prep.clip import COORDINATE_LIMIT, ClipError, Floats
 
+SUFFIX = ".skeleton"
 JOINTS = 25
 BODY_FIELDS = 10
 JOINT_FIELDS = 12
@@ -61,7 +62,8 @@ class Recording(Mapping[int, Track]):
 
     def __init__(self, source: str, frame_count: int, tracks: Mapping[int, Track]) -> None:
         self.source = source
-        self.name = source.replace("\\", "/").rsplit("/", 1)[-1].removesuffix(".skeleton")
+        name = source.replace("\\", "/").rsplit("/", 1)[-1]
+        self.name = name[: -len(SUFFIX)] if name.lower().endswith(SUFFIX) else name
         self.frame_count = frame_count
         self._tracks = dict(tracks)
 

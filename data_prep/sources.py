@@ -13,9 +13,8 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from action_indrnn.data_prep.clip import ClipError, printable
-from action_indrnn.data_prep.skeleton_file import SIZE_LIMIT
+from action_indrnn.data_prep.skeleton_file import SIZE_LIMIT, SUFFIX
 
-SUFFIX = ".skeleton"
 # What zipfile raises for a file that is no archive it can list: a damaged one, one of a later version of the
 # format, a name that is no text.
 NO_ARCHIVE = (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError)
@@ -68,16 +67,23 @@ class Source:
         try:
             info = archive.getinfo(self.member)
             _check_size(self, info.file_size)
-            bomb = info.file_size > _PACKED * max(info.compress_size, _LEAST)
-            if not bomb:
+            if not is_bomb(info):
                 return archive.read(self.member)
         except DAMAGED as error:
             raise ClipError(f"{self}: damaged inside the archive: {error}") from error
         except PACKED_OTHERWISE as error:
             raise ClipError(f"{self}: cannot be unpacked: {error}") from error
-        raise ClipError(
-            f"{self}: expected at most {_PACKED} times the packed size, found {info.file_size} bytes"
-        )
+        raise ClipError(f"{self}: {bomb_text(info)}")
+
+
+def is_bomb(info: zipfile.ZipInfo) -> bool:
+    """Whether a member of an archive says that it unpacks to what no recording does."""
+    return info.file_size > _PACKED * max(info.compress_size, _LEAST)
+
+
+def bomb_text(info: zipfile.ZipInfo) -> str:
+    """What is wrong with such a member."""
+    return f"expected at most {_PACKED} times the packed size, found {info.file_size} bytes"
 
 
 def _check_size(source: Source, size: int) -> None:
@@ -164,7 +170,12 @@ def _in_archive(path: Path, wanted: re.Pattern[str], what: str) -> list[Source]:
     except NO_ARCHIVE as error:
         raise ValueError(f"{path}: expected a {what} file or a zip archive: {error}") from error
     return [
-        Source(path, member, "" if count == 1 else f"expected the member once, found it {count} times")
+        Source(path, member, repeated(count))
         for member, count in members.items()
         if wanted.fullmatch(member) and not is_hidden(member)
     ]
+
+
+def repeated(count: int) -> str:
+    """What is wrong with a member that stands so many times in an archive's directory; empty for once."""
+    return "" if count == 1 else f"expected the member once, found it {count} times"

@@ -21,6 +21,7 @@ from action_indrnn.data_prep.untrimmed import Action, Untrimmed
 
 _FILE = re.compile(r"(?:.*/)?joints_(s(\d\d)_e(\d\d))\.txt", re.DOTALL)
 _LABELS = re.compile(r"(?:.*/)?actionLabel_modified\.txt", re.DOTALL)
+_TAKEN = re.compile(rf"{_FILE.pattern}|{_LABELS.pattern}", re.DOTALL)
 _RECORDING = re.compile(r"s\d\d_e\d\d")
 _RANGE = re.compile(r"(\w+): +(\d{1,6}|NaN) +(\d{1,6}|NaN)")
 _JOINTS = 20
@@ -128,4 +129,5 @@ UTKINECT = DataSet(
     columns=("subject", "replication"),
     samples=_samples,
     untrimmed=_untrimmed,
+    takes=_TAKEN.fullmatch,
 )

@@ -4,6 +4,7 @@
 // depend on the number of threads or rows.
 #include "step.h"
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 #include <vector>
@@ -50,25 +51,75 @@ struct Queue {
     static void drain(void* self) {
         auto& queue = *static_cast<Queue*>(self);
         const auto& call = *queue.call;
-        static thread_local std::vector<float> trunk;  // kept, so that a frame allocates nothing
-        if (int64_t(trunk.size()) < queue.rows * call.widest) trunk.resize(queue.rows * call.widest);
+        static thread_local std::vector<float> memory;  // kept, so that a frame allocates nothing
+        const int64_t needed = queue.rows * indrnn_step::scratch(call);
+        if (int64_t(memory.size()) < needed) memory.resize(needed);
         for (int64_t first; (first = queue.next.fetch_add(queue.rows)) < call.rows;) {
             const int64_t end = first + queue.rows < call.rows ? first + queue.rows : call.rows;
-            queue.advance(call, first, end, trunk.data());
+            queue.advance(call, first, end, memory.data());
         }
     }
 };
 
+void place(const indrnn_step::Scene& scene, const int64_t* row, float* x) {
+    const float* origin = reinterpret_cast<const float*>(row[2]);
+    const float* turn = origin + 3;
+    for (int64_t actor = 0; actor < scene.actors; ++actor) {
+        const int64_t body = row[3 + actor];
+        for (int64_t joint = 0; joint < scene.joint_count; ++joint, x += 3) {
+            if (body < 0) {
+                x[0] = x[1] = x[2] = 0;
+                continue;
+            }
+            const float* point = scene.joints + 3 * (body * scene.joint_count + joint);
+            float d[3];
+            for (int i = 0; i < 3; ++i) x[i] = d[i] = point[i] - origin[i];
+            if (!scene.turned) continue;
+            for (int i = 0; i < 3; ++i) x[i] = d[0] * turn[3 * i] + d[1] * turn[3 * i + 1] + d[2] * turn[3 * i + 2];
+        }
+    }
+}
+
+void advance_all(const indrnn_step::Call& call);
+
 }  // namespace
 
-INDRNN_API int64_t indrnn_step_version() { return 2; }
+INDRNN_API int64_t indrnn_step_version() { return 3; }
 
 INDRNN_API const char* indrnn_step_level() { return best().name; }
 
 INDRNN_API void indrnn_step_use_pool(Pool given) { pool = given; }
 
 INDRNN_API void indrnn_step_advance(const void* packed) {
-    const auto& call = *static_cast<const indrnn_step::Call*>(packed);
+    advance_all(*static_cast<const indrnn_step::Call*>(packed));
+}
+
+// The call's x, states and logits are made here.
+INDRNN_API void indrnn_step_see(const void* packed_call, const void* packed_scene) {
+    auto call = *static_cast<const indrnn_step::Call*>(packed_call);
+    const auto& scene = *static_cast<const indrnn_step::Scene*>(packed_scene);
+    static thread_local std::vector<float> x, logits;
+    static thread_local std::vector<float*> states;
+    if (int64_t(x.size()) < call.rows * call.inputs) x.resize(call.rows * call.inputs);
+    if (int64_t(logits.size()) < call.rows * call.classes) logits.resize(call.rows * call.classes);
+    if (int64_t(states.size()) < call.rows) states.resize(call.rows);
+    const int64_t* row = scene.table;
+    for (int64_t r = 0; r < call.rows; ++r, row += 3 + scene.actors) {
+        states[r] = reinterpret_cast<float*>(row[0]);
+        place(scene, row, x.data() + r * call.inputs);
+    }
+    call.x = x.data();
+    call.states = states.data();
+    call.logits = logits.data();
+    advance_all(call);
+    row = scene.table;
+    for (int64_t r = 0; r < call.rows; ++r, row += 3 + scene.actors)
+        std::copy_n(logits.data() + r * call.classes, call.classes, reinterpret_cast<float*>(row[1]));
+}
+
+namespace {
+
+void advance_all(const indrnn_step::Call& call) {
     const int64_t most = call.rows / ALONE;
     const int64_t threads = call.threads < most ? call.threads : most;
     const int64_t share = threads > 1 ? (call.rows + threads - 1) / threads : call.rows;
@@ -85,3 +136,5 @@ INDRNN_API void indrnn_step_advance(const void* packed) {
         Queue::drain(&queue);
     }
 }
+
+}  // namespace

@@ -13,11 +13,17 @@ struct Layer {
     int64_t outputs, inputs, joins, relu;
 };
 
+// A state is the frame before, where `kept` is not 0; the layers' outputs; and the mean over all steps of the last
+// layer's output, with their number, where `mean` is not 0.
 struct Call {
     const Layer* layers;
     int64_t count;
     const float *weight, *bias;  // of the classifier
     int64_t classes, last;       // its outputs and inputs
+    int64_t kept, bodies;        // the last numbers of a row that the state keeps, and bodies in them
+    int64_t motion;              // whether the first layer gets their change since the frame before, behind the row
+    int64_t mean;                // 0 for none, 1 if the classifier reads it alone, 2 if behind the last output
+    const float *scale, *shift;  // of the last output in that mean; may be null
     const float* x;              // (rows, inputs)
     int64_t inputs, rows;
     float* const* states;  // one for each row, replaced
@@ -26,9 +32,21 @@ struct Call {
     int64_t threads;
 };
 
-// The rows from `first` up to `end`, at most TOGETHER; `trunk` is scratch, (end - first, widest).
-void advance_baseline(const Call& call, int64_t first, int64_t end, float* trunk);
-void advance_avx2(const Call& call, int64_t first, int64_t end, float* trunk);
-void advance_avx512(const Call& call, int64_t first, int64_t end, float* trunk);
+// Joints from which rows are made. A row's frame are its actors' joints, each minus an origin, times a turn; zeros for
+// an actor who is not there. A row of `table` is the addresses of its state, of where its logits go and of origin (3)
+// and turn (3, 3), and for each actor the number of a body in `joints`, or -1.
+struct Scene {
+    const float* joints;  // (bodies, joint_count, 3)
+    int64_t joint_count, actors, turned;
+    const int64_t* table;  // (rows, 3 + actors)
+};
+
+// Scratch for a row: a trunk, and what the first layer gets where that is not the row itself.
+inline int64_t scratch(const Call& call) { return call.widest + (call.motion ? call.inputs + call.kept : 0); }
+
+// The rows from `first` up to `end`, at most TOGETHER; `memory` is scratch for them.
+void advance_baseline(const Call& call, int64_t first, int64_t end, float* memory);
+void advance_avx2(const Call& call, int64_t first, int64_t end, float* memory);
+void advance_avx512(const Call& call, int64_t first, int64_t end, float* memory);
 
 }  // namespace indrnn_step

@@ -7,21 +7,25 @@ may call it. Shapes: `B` rows, `F` features, `H` units, `N` numbers of a state, 
 import ctypes
 import struct
 import sys
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from action_indrnn.kernels import cpu
 
-VERSION = 2  # of the layout of `Layer` and `Call` in step.h
+VERSION = 3  # of the layout of `Layer` and `Call` in step.h
 PANEL = 32  # outputs whose weights stand together, as in step.h
 ACTIVATIONS = ("relu", "identity")
 _LAYER = struct.Struct("=9q")
-_CALL = struct.Struct("=13q")
+_CALL = struct.Struct("=19q")
+_SCENE = struct.Struct("=5q")
+_WORD = 8  # bytes
 
 
 class Layer(NamedTuple):
@@ -42,6 +46,34 @@ class Layer(NamedTuple):
     u: Tensor
 
 
+class Front(NamedTuple):
+    """What stands before the layers: the frame is kept in the state's first numbers.
+
+    Attributes:
+        kept: the last numbers of a row, which are the frame.
+        bodies: in it; one whose numbers are all 0 is absent.
+        motion: whether the first layer gets the frame's change since the one before, behind the row; where a
+            body is or was absent, it is 0.
+    """
+
+    kept: int
+    bodies: int
+    motion: bool
+
+
+class Mean(NamedTuple):
+    """What stands behind the layers: the mean over all steps of scale * h + shift, and their number.
+
+    Attributes:
+        scale, shift: (H,), or none.
+        alone: whether the classifier reads the mean alone, or the last layer's h and behind it the mean.
+    """
+
+    scale: Tensor | None
+    shift: Tensor | None
+    alone: bool
+
+
 def _load(path: Path) -> tuple[ctypes.CDLL | None, str]:
     """The library, or None, and how it runs or why there is none."""
     if not path.is_file():
@@ -56,6 +88,8 @@ def _load(path: Path) -> tuple[ctypes.CDLL | None, str]:
         return None, f"the compiled step is of version {found}, not {VERSION}: install again"
     library.indrnn_step_advance.argtypes = [ctypes.c_char_p]
     library.indrnn_step_advance.restype = None
+    library.indrnn_step_see.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
+    library.indrnn_step_see.restype = None
     library.indrnn_step_use_pool.argtypes = [ctypes.c_void_p]
     library.indrnn_step_use_pool.restype = None
     library.indrnn_step_use_pool(cpu.torch_pool())
@@ -91,13 +125,24 @@ class Program:
         layers: from the input on.
         weight, bias: of the classifier, (K, H) and (K,).
         activation: one of `ACTIVATIONS`, of every layer.
+        front: before the layers, if something does.
+        mean: behind the layers, if there is one.
 
     Attributes:
         inputs, width, classes: F, N and K.
     """
 
-    def __init__(self, layers: Sequence[Layer], weight: Tensor, bias: Tensor, activation: str) -> None:
-        tensors = [tensor for layer in layers for tensor in layer if isinstance(tensor, Tensor)]
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        weight: Tensor,
+        bias: Tensor,
+        activation: str,
+        front: Front | None = None,
+        mean: Mean | None = None,
+    ) -> None:
+        parts = [*layers] if mean is None else [*layers, mean]
+        tensors = [tensor for part in parts for tensor in part if isinstance(tensor, Tensor)]
         if any(one.dtype != torch.float32 or not one.is_cpu for one in (*tensors, weight, bias)):
             raise ValueError("expected float32 weights on a CPU, found others")
         self.kept: list[Tensor] = []  # the addresses below are theirs
@@ -113,10 +158,21 @@ class Program:
             for layer in layers
         )
         self.memory = ctypes.create_string_buffer(packed, len(packed))
-        self.inputs, self.width = layers[0].weight.shape[1], sum(len(layer.bias) for layer in layers)
+        kept, bodies, motion = front or (0, 1, False)
+        self.inputs = layers[0].weight.shape[1] - (kept if motion else 0)
+        self.width = kept + sum(len(layer.bias) for layer in layers)
+        affine: tuple[Tensor | None, Tensor | None] = (None, None)
+        reads = 0
+        if mean is not None:
+            affine, reads = (mean.scale, mean.shift), 1 if mean.alone else 2
+            self.width += len(layers[-1].bias) + 1
         self.widest, self.classes = max(len(layer.bias) for layer in layers), len(bias)
         addresses = (self._keep(_panels(weight)), self._keep(bias))
-        self.head = (ctypes.addressof(self.memory), len(layers), *addresses, *weight.shape)
+        self.head = (
+            *(ctypes.addressof(self.memory), len(layers), *addresses, *weight.shape),
+            *(kept, bodies, motion, reads),
+            *(0 if one is None else self._keep(one) for one in affine),
+        )
 
     def _keep(self, tensor: Tensor) -> int:
         self.kept.append(tensor.contiguous())
@@ -151,6 +207,39 @@ class Program:
             )
         )
         return logits
+
+    def see(self, joints: NDArray[np.float32], table: "array[int]", actors: int, turned: bool) -> None:
+        """Makes rows of joints and steps them: states and logits are written where the table says.
+
+        The threads are torch's.
+
+        Args:
+            joints: (N, V, 3), of all bodies.
+            table: (B, 3 + actors) of eight bytes, row after row: the addresses of a row's state (N,), of its
+                logits (K,), of its origin and turn (12,), all float32; and for each actor the number of a
+                body in `joints`, -1 for nobody. Whoever made it answers for the addresses.
+            actors: M, of whom each gives 3 V of the F features.
+            turned: whether turns count.
+
+        Raises:
+            ValueError: joints or a table of another kind, or there is no library.
+        """
+        width = 3 * joints.shape[1]
+        if joints.dtype != np.float32 or not joints.flags.c_contiguous or width * actors != self.inputs:
+            raise ValueError(
+                f"joints: expected contiguous float32 that make {self.inputs} features, "
+                f"found {joints.dtype} of shape {joints.shape} for {actors} actors"
+            )
+        rows, rest = divmod(len(table), 3 + actors)
+        if rest or table.itemsize != _WORD:
+            raise ValueError(f"table: expected rows of {3 + actors} words, found {len(table)}")
+        if _library is None:
+            raise ValueError(f"expected the compiled step, found none: {_reason}")
+        start, _ = table.buffer_info()
+        _library.indrnn_step_see(
+            _CALL.pack(*(*self.head, 0, self.inputs, rows, 0, self.widest, 0, torch.get_num_threads())),
+            _SCENE.pack(joints.ctypes.data, joints.shape[1], actors, turned, start),
+        )
 
 
 def _is_plain(tensor: Tensor) -> bool:

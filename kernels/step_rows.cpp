@@ -107,16 +107,54 @@ inline __attribute__((always_inline)) void recur(const Layer& layer, int64_t o, 
     }
 }
 
+inline bool any(const float* from, int64_t count) {
+    bool found = false;
+    for (int64_t i = 0; i < count; ++i) found |= from[i] != 0;
+    return found;
+}
+
+// Keeps the frame; in `made`, if there is one, the row and behind it what has changed in the frame since the one
+// before. A body that is absent in either, all its numbers 0, has not moved.
+void enter(const Call& call, const float* row, float* before, float* made) {
+    const float* now = row + call.inputs - call.kept;
+    const int64_t width = call.kept / call.bodies;
+    if (made) {
+        __builtin_memcpy(made, row, call.inputs * sizeof(float));
+        for (int64_t at = 0; at < call.kept; at += width) {
+            const bool both = any(now + at, width) && any(before + at, width);
+            float* change = made + call.inputs + at;
+            for (int64_t i = 0; i < width; ++i) change[i] = both ? now[at + i] - before[at + i] : 0;
+        }
+    }
+    __builtin_memcpy(before, now, call.kept * sizeof(float));
+}
+
+// Takes the last layer's output into the mean behind it and the number of steps behind that.
+void average(const Call& call, const float* h, int64_t width, float* mean) {
+    const float share = 1 / ++mean[width];
+    for (int64_t i = 0; i < width; ++i) {
+        const float y = call.scale ? call.scale[i] * h[i] + call.shift[i] : h[i];
+        mean[i] += share * (y - mean[i]);
+    }
+}
+
 }  // namespace
 
 #define INDRNN_NAME_(level) advance_##level
 #define INDRNN_NAME(level) INDRNN_NAME_(level)
 
-void INDRNN_NAME(INDRNN_LEVEL)(const Call& call, int64_t first, int64_t end, float* trunk) {
+void INDRNN_NAME(INDRNN_LEVEL)(const Call& call, int64_t first, int64_t end, float* memory) {
     const int64_t rows = end - first;
     const float* x[TOGETHER];
-    for (int64_t r = 0; r < rows; ++r) x[r] = call.x + (first + r) * call.inputs;
-    int64_t offset = 0;
+    float* trunk = memory;
+    for (int64_t r = 0; r < rows; ++r) {
+        x[r] = call.x + (first + r) * call.inputs;
+        if (!call.kept) continue;
+        float* made = call.motion ? memory + rows * call.widest + r * (call.inputs + call.kept) : nullptr;
+        enter(call, x[r], call.states[first + r], made);
+        if (made) x[r] = made;
+    }
+    int64_t offset = call.kept;
     bool fresh = true;
     for (int64_t n = 0; n < call.count; ++n) {
         const Layer& layer = call.layers[n];
@@ -133,6 +171,13 @@ void INDRNN_NAME(INDRNN_LEVEL)(const Call& call, int64_t first, int64_t end, flo
         fresh = fresh && !layer.joins;
         for (int64_t r = 0; r < rows; ++r) x[r] = call.states[first + r] + offset;
         offset += layer.outputs;
+    }
+    if (call.mean) {
+        const int64_t width = call.layers[call.count - 1].outputs;
+        for (int64_t r = 0; r < rows; ++r) {
+            average(call, x[r], width, call.states[first + r] + offset);
+            if (call.mean == 1) x[r] += width;
+        }
     }
     const auto nothing = [](int64_t, int64_t) {};
     product(call.weight, call.classes, call.last, x, rows, nothing,

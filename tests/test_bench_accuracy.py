@@ -22,6 +22,7 @@ def test_a_cell_says_how_seeds_spread_and_what_is_missing() -> None:
     assert str(Cell({("a", 0): 0.5, ("b", 0): 0.7}, 2, 1)) == "60.0"
     assert str(Cell({("a", 0): 0.5}, 2, 2)) == "50.0 (1 of 4 runs)"
     assert str(Cell({}, 2, 2)) == "not run"
+    assert str(Cell(whole, 2, 2, together=0.75)) == "70.0 +- 14.1, T 75.0"
 
 
 def test_settings_of_a_row_come_after_those_of_all() -> None:
@@ -49,6 +50,22 @@ def test_a_table_is_every_run_and_goes_on_where_it_was_left(made_set: PreparedSe
     assert text[3] == f"| gru | {rows['gru'][0]} | {rows['gru'][1]} |"
     with pytest.raises(ValueError, match="expected a run of the same settings"):
         bench_accuracy.measure(bench_accuracy.load(["gru"], [*SMALL, "model.layers=1"]), jobs, tmp_path, 2)
+
+
+def test_seeds_together_are_the_mean_of_their_probabilities(made_set: PreparedSet, tmp_path: Path) -> None:
+    settings = bench_accuracy.load(["gru"], SMALL)
+    (cell,) = bench_accuracy.measure(settings, [Job.of(f"{made_set.path}:clip/3=*")], tmp_path, 2)["gru"]
+    right = []
+    for fold in ("clip-3=1", "clip-3=2", "clip-3=3"):
+        files = [tmp_path / "gru" / "set clip-3=*" / fold / f"seed-{seed}" / "report.json" for seed in (0, 1)]
+        both = [json.loads(file.read_text())["per_clip"] for file in files]
+        hits = [
+            max(range(14), key=lambda k: one["probabilities"][k] + two["probabilities"][k]) == one["label"]
+            for one, two in zip(*both, strict=True)
+        ]
+        right.append(sum(hits) / len(hits))
+    assert cell.together == pytest.approx(sum(right) / 3)
+    assert f", T {100 * cell.together:.1f}" in str(cell)
 
 
 def test_folders_of_long_rows_are_short_and_their_own() -> None:

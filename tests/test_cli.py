@@ -234,4 +234,4 @@ def test_the_recipe_of_the_scripts_is_refused_where_there_is_none(
 def test_bench_data_prints_its_lines(monkeypatch, capsys) -> None:
     monkeypatch.setattr(benchmark, "run", lambda *numbers: [f"ran {numbers}"])
     assert call(monkeypatch, "bench", "data", "--clips", 60, "--rounds", 1, "--seed", 3, "--workers", 1) == 0
-    assert capsys.readouterr().out == "ran (60, 1, 3, 1, None)\n"
+    assert capsys.readouterr().out == "ran (60, 1, 3, [1], None, None)\n"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from action_indrnn import config
+from action_indrnn import config, networks
 from action_indrnn.config import ConfigError, load
 
 
@@ -29,7 +29,7 @@ def test_any_values_survive_a_round_trip(
 ) -> None:
     written = config.Config(
         title=title,
-        model=config.Dense(blocks=tuple(blocks)),
+        model=networks.Dense(blocks=tuple(blocks)),
         train=config.Train(learning_rate=rate, max_epochs=epochs),
         published=(config.Published(dataset="ntu60", protocol="xsub", source=title, paper=50),),
     )

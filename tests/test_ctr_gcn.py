@@ -136,6 +136,26 @@ def test_where_the_scripts_stop_the_clip_is_refused(frames, message: str) -> Non
         ctr_gcn.choose(recording(frames), LAYOUT)
 
 
+def test_the_raw_view_is_the_denoised_stage(made_raw, tmp_path) -> None:
+    preprocess.preprocess(catalogue.find("made"), [made_raw], tmp_path / "set", recipe="ctr-gcn", view="raw")
+    prepared = archive.read(tmp_path / "set")
+    assert prepared.meta["preprocessing"] == {"view": "raw", "recipe": "ctr-gcn", "most_actors": 2}
+    assert len(prepared.index) == 60
+    for number in range(60):
+        clip = prepared.clip(number)
+        actors, _ = ctr_gcn.denoise(skeleton_file.read(made_raw / f"{clip.name}.skeleton"))
+        np.testing.assert_array_equal(clip.joints, actors)
+        translated, _ = ctr_gcn.choose(skeleton_file.read(made_raw / f"{clip.name}.skeleton"), LAYOUT)
+        assert abs(clip.joints[0] - translated.joints[0]).max() > 1  # the sensor is that far
+
+
+def test_in_the_raw_view_a_lone_actor_s_zeros_stay() -> None:
+    zeros = [[(1, person(0.5) if t else person() * 0)] for t in range(20)]
+    clip, _ = ctr_gcn.untranslated(recording(zeros))
+    assert not clip.joints[0, 0].any()
+    assert clip.present.all()
+
+
 def test_a_set_of_this_recipe_says_so(made_raw, tmp_path) -> None:
     preprocess.preprocess(catalogue.find("made"), [made_raw], tmp_path / "set", recipe="ctr-gcn")
     prepared = archive.read(tmp_path / "set")
@@ -144,7 +164,9 @@ def test_a_set_of_this_recipe_says_so(made_raw, tmp_path) -> None:
         clip = prepared.clip(number)
         found = skeleton_file.read(made_raw / f"{clip.name}.skeleton")
         np.testing.assert_array_equal(clip.joints, ctr_gcn.choose(found, LAYOUT)[0].joints)
-    with pytest.raises(ValueError, match=r"the recipe ctr-gcn: expected \.skeleton recordings"):
+    with pytest.raises(
+        ValueError, match=r"ctr-gcn: expected \.skeleton recordings and the view camera or raw"
+    ):
         preprocess.preprocess(
             catalogue.find("made"), [made_raw], tmp_path / "no", recipe="ctr-gcn", view="first-frame"
         )

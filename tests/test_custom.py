@@ -111,6 +111,11 @@ def test_another_joint_set_trains_evaluates_and_classifies(
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [answer["actions"][0]["action"] for answer in answers] == ["jump", "wave", "jump"]
 
+    index = prepared / "index.csv"
+    index.write_text(index.read_text().replace("subject", "person", 1))  # which a test does not need
+    assert call(monkeypatch, "evaluate", model, prepared, "--protocol", "split=test") == 0
+    assert "top-1 100.00%" in capsys.readouterr().out
+
     wrong = tmp_path / "wrong.json"
     wrong.write_text((folder / "more" / "clip1.json").read_text().replace("tail", "nose"))
     assert call(monkeypatch, "classify", model, wrong) == 1
@@ -164,6 +169,7 @@ def test_a_bad_clip_is_left_out_and_named(folder: Path, tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("file,action\na.npy,1\n", r"clips\.csv:1: expected columns file and label"),
+        ("file,lable\na.npy,1\n", r"clips\.csv:1: expected .*; is 'lable' meant to be 'label'\?"),
         ("file,label\n", r"clips\.csv: expected a line for every clip, found none"),
         ("file,label\na.npy\n", r"clips\.csv:2: expected 2 fields, found 1"),
         ("file,label,fold\na.npy,1,\n", r"clips\.csv:2: expected 3 fields, found 3, 1 of them empty"),
@@ -178,6 +184,30 @@ def test_a_bad_list_is_refused_with_its_line(tmp_path: Path, text: str, message:
         custom.data_set([tmp_path])
 
 
+def test_columns_called_nearly_as_others_and_what_cannot_be_checked_are_told(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
+    np.save(tmp_path / "a.npy", recording("wave", 4))
+    (tmp_path / "layout.toml").write_text(tomli_w.dumps(TWELVE))
+    (tmp_path / "clips.csv").write_text("file,label,subjects,day,fold\na.npy,1,1,2,3\n")
+    assert call(monkeypatch, "preprocess", "custom", tmp_path, tmp_path / "set") == 0
+    warned, unchecked = capsys.readouterr().err.splitlines()
+    assert warned.endswith("clips.csv: column 'subjects' is one of its own; did you mean 'subject'?")
+    assert unchecked == (
+        "action-indrnn: twelve: it cannot be told whether left and right are swapped: no bone from ankle to "
+        "foot or toe, or of leg or arm; whether up is down: no joint named head or nose, or none hip or "
+        "pelvis"
+    )
+    path = tmp_path / "own.npz"
+    np.savez(path, joints=np.zeros((1, 2, 1, 12, 3)), label=np.array([1]), names=np.array(["a"]))
+    (note,) = custom.data_set([path]).notes
+    assert "column 'names'" in note
+    assert "'name'?" in note
+    np.savez(path, joint=np.zeros((1, 2, 1, 12, 3)), label=np.array([1]))
+    with pytest.raises(ValueError, match="found no joints; is 'joint' meant to be it"):
+        custom.data_set([path])
+
+
 def test_a_layout_file_starts_from_a_shipped_one(tmp_path: Path) -> None:
     path = tmp_path / "layout.toml"
     path.write_text('layout = "h36m17"\nup = "z"\nunit = "mm"\nmap_to = "ntu25"\n')
@@ -185,7 +215,7 @@ def test_a_layout_file_starts_from_a_shipped_one(tmp_path: Path) -> None:
     assert (own.joints, own.up, own.unit, target) == (layout.load("h36m17").joints, "z", "mm", "ntu25")
     for text, message in (
         ('layout = "coco17"', "coco17: expected joints in 3D"),
-        ('layout = "h36m17"\nmirored = true', "found 'mirored'"),
+        ('layout = "h36m17"\nmirored = true', "did you mean 'mirrored'"),
         ('layout = "h36m17"\nup = "w"', "up: expected one of"),
         ('layout = "sbu15"\nmap_to = "ntu25"', r"map_to: expected a layout out of \[\], found 'ntu25'"),
         ("layout = ", r"layout\.toml: expected TOML"),

@@ -1,4 +1,5 @@
 import re
+import zipfile
 from itertools import islice
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def test_made_recordings_have_the_lengths_and_bodies_of_the_data_set() -> None:
 
 
 def test_the_report_has_a_line_for_every_contender() -> None:
-    lines = list(benchmark.run(clips=3, rounds=1, seed=0, workers=1))
+    lines = list(benchmark.run(clips=3, rounds=1, seed=0, workers=[1]))
     assert lines[0].startswith("3 made recordings: ")
     assert re.search(r"every field through float +\d+   1\.0$", lines[2])
     assert re.search(r"Python parser +\d+   \d+\.\d$", lines[3])
@@ -43,9 +44,9 @@ def test_the_report_has_a_line_for_every_contender() -> None:
 
 def test_an_archive_is_made_once(tmp_path: Path) -> None:
     archive = tmp_path / "raw.zip"
-    first = next(benchmark.run(clips=3, rounds=1, seed=0, workers=1, kept=archive))
+    first = next(benchmark.run(clips=3, rounds=1, seed=0, workers=[1], kept=archive))
     before = archive.stat().st_mtime_ns
-    assert next(benchmark.run(clips=5, rounds=1, seed=0, workers=1, kept=archive)) == first
+    assert next(benchmark.run(clips=5, rounds=1, seed=0, workers=[1], kept=archive)) == first
     assert archive.stat().st_mtime_ns == before
     assert [file.name for file in tmp_path.iterdir()] == ["raw.zip"]
 
@@ -53,4 +54,13 @@ def test_an_archive_is_made_once(tmp_path: Path) -> None:
 def test_a_failing_run_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "raw.zip").write_bytes(b"")
     with pytest.raises(OSError, match="preprocess failed: ValueError: "):
-        benchmark.walk(tmp_path / "raw.zip", tmp_path / "set", 1, 1, 1)
+        benchmark.walk([tmp_path / "raw.zip"], tmp_path / "set", 1, 1, 1)
+
+
+def test_two_archives_are_ntu_rgbd_120(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.zip", tmp_path / "b.zip"
+    lines = list(benchmark.run(clips=3, rounds=1, seed=0, workers=[1], kept=first, second=second))
+    assert lines[0].startswith("6 made recordings: ")
+    with zipfile.ZipFile(second) as archive:
+        assert archive.namelist()[0] == "nturgb+d_skeletons/S018C001P008R001A061.skeleton"
+    assert len(list(benchmark.names(later=True))) == 57_600

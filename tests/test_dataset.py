@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from action_indrnn import dataset
+from action_indrnn.config import Data
 from action_indrnn.data_prep import layout, normalize
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.clip import Clip
@@ -140,7 +141,7 @@ def test_between_frames_a_body_is_where_it_was_seen() -> None:
 def test_aligned_clips_are_turned_and_scaled_by_their_first_pose(made_set: PreparedSet) -> None:
     joints = layout.load("ntu25")
     clips = Clips.of_set(made_set)
-    aligned = clips.aligned(joints)
+    aligned = clips.shown_as(Data(align=True), joints)
     places = torch.zeros(3, 1, dtype=torch.int64), torch.tensor([3, 40, 17])
     before, after = (one.batch(places[1], places[0]).view(3, 2, 25, 3).numpy() for one in (clips, aligned))
     for old, new in zip(before, after, strict=True):

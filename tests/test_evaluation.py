@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from action_indrnn import config, evaluation, models
+from action_indrnn import config, evaluation, models, networks
 from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.dataset import Clips, draw_frames
@@ -74,7 +74,7 @@ def test_a_large_matrix_is_told_by_its_largest_entries(monkeypatch: pytest.Monke
 
 def test_scores_do_not_depend_on_company_or_batch(made_set: PreparedSet) -> None:
     torch.manual_seed(0)
-    model = models.build(config.Residual(units=16, blocks=1), 150, 14)
+    model = models.build(networks.Residual(units=16, blocks=1), 150, 14)
     model.train()
     clips = Clips.of_set(made_set)
     options = {"frames": 20, "passes": 3}
@@ -86,7 +86,7 @@ def test_scores_do_not_depend_on_company_or_batch(made_set: PreparedSet) -> None
 
 
 def test_a_model_gone_wrong_is_an_error_not_an_accuracy(made_set: PreparedSet) -> None:
-    model = models.build(config.Plain(units=8, layers=1), 150, 14)
+    model = models.build(networks.Plain(units=8, layers=1), 150, 14)
     torch.nn.init.constant_(model.classifier.weight, torch.nan)
     with pytest.raises(ValueError, match=r"expected finite logits, found others for S001C001P001R001A001"):
         evaluation.scores(model, Clips.of_set(made_set), np.array([0]), frames=20, passes=1, batch=1)
@@ -94,7 +94,7 @@ def test_a_model_gone_wrong_is_an_error_not_an_accuracy(made_set: PreparedSet) -
 
 def test_the_sampling_reaches_every_measurement(made_set: PreparedSet) -> None:
     torch.manual_seed(0)
-    model = models.build(config.Plain(units=8, layers=1), 150, 14).eval()
+    model = models.build(networks.Plain(units=8, layers=1), 150, 14).eval()
     clips, numbers = Clips.of_set(made_set), np.array([3, 40])
     uniform = clips.uniform(numbers, 1, 20, evaluation.SEED)[0]
     joints = layout.load("ntu25")
@@ -109,7 +109,7 @@ def test_the_sampling_reaches_every_measurement(made_set: PreparedSet) -> None:
 
 def test_every_pass_has_its_own_number_of_frames(made_set: PreparedSet) -> None:
     torch.manual_seed(0)
-    model = models.build(config.Plain(units=8, layers=1), 150, 5).eval()
+    model = models.build(networks.Plain(units=8, layers=1), 150, 5).eval()
     clips, numbers, passes = Clips.of_set(made_set), np.array([3, 40, 17]), 8
     found = evaluation.scores(model, clips, numbers, frames=20, deviation=5, passes=passes, batch=16)
     random = np.random.default_rng(evaluation.SEED)

@@ -10,12 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tomli_w
 
-from action_indrnn.data_prep import archive, catalogue, exports, padded, preprocess, protocols
+from action_indrnn.data_prep import archive, catalogue, exports, ntu, padded, preprocess, protocols
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.clip import ClipError
 
-from .test_small_sets import rows, write
+from .conftest import person, skeleton_text
+from .test_custom import TWELVE, recording
+from .test_small_sets import rows
+from .test_small_sets import write as write_texts
 
 
 def imported(form: str, raw: Path, out: Path) -> PreparedSet:
@@ -49,6 +53,34 @@ def test_pyskl_and_back_loses_nothing(made_set: PreparedSet, exported: dict, tmp
     for name, rule in made_set.meta["protocols"].items():
         assert roles(back, name) == roles(made_set, name)
         assert back.meta["protocols"][name]["clips"] == rule["clips"]
+
+
+@pytest.mark.parametrize("form", ["pyskl-pkl", "ctr-gcn-npz", "stgcn-npy"])
+def test_a_set_says_where_its_clips_were_made(
+    made_set: PreparedSet, exported: dict, tmp_path: Path, form: str
+) -> None:
+    name = form.removesuffix("-pkl")
+    found = imported(name, exported[form], tmp_path / "set").meta["preprocessing"]
+    told = made_set.meta["preprocessing"]
+    assert told["recipe"] == "tracks"
+    assert found == (told if name == "pyskl" else {**told, "recipe": f"imported {name}"})
+
+
+def test_what_a_pickle_says_of_its_clips(tmp_path: Path) -> None:
+    foreign = pickled(tmp_path, annotation())
+    assert imported("pyskl", foreign, tmp_path / "a").meta["preprocessing"]["recipe"] == "imported pyskl"
+    turned = pickled(tmp_path, annotation(), preprocessing={"recipe": "ctr-gcn", "view": "first-frame"})
+    with pytest.raises(ValueError, match=r"expected the view first-frame or whole-clip, .* found 'camera'"):
+        imported("pyskl", turned, tmp_path / "b")
+    data_set = catalogue.find("pyskl", [turned])
+    preprocess.preprocess(data_set, [turned], tmp_path / "b", view="first-frame")
+    ours = archive.read(tmp_path / "b")
+    assert ours.meta["preprocessing"] == {"view": "first-frame", "recipe": "ctr-gcn", "most_actors": 2}
+    expected = annotation()["keypoint"].astype(np.float32)
+    np.testing.assert_array_equal(ours.clip(0).joints, expected)  # turned already, and not again
+    for wrong in ("text", {"recipe": ""}, {"recipe": 5}, {"view": "side"}):
+        with pytest.raises(ValueError, match="preprocessing"):
+            catalogue.find("pyskl", [pickled(tmp_path, annotation(), preprocessing=wrong)])
 
 
 def test_a_pickle_is_written_with_memory_for_a_clip(made_set: PreparedSet, tmp_path: Path) -> None:
@@ -101,6 +133,7 @@ def test_st_gcn_and_back(made_set: PreparedSet, exported: dict, tmp_path: Path) 
         last = theirs.joints.shape[1]
         np.testing.assert_array_equal(theirs.joints, ours.joints[: len(theirs.joints), :last])
         assert not ours.present[:, last:].any()
+    assert back.classes == [f"class {number}" for number in range(1, back.index["label"].max() + 2)]
     assert back.index["subject"].tolist() == [int(name[9:12]) for name in back.index["name"]]
     assert roles(back, "split") == roles(made_set, "xsub")
 
@@ -120,7 +153,7 @@ def test_a_lone_actor_of_ntu120_s_recipe_gets_its_twin(made_set: PreparedSet, tm
 def test_other_joints_travel_by_pyskl_alone(tmp_path: Path) -> None:
     table = np.column_stack([np.random.default_rng(0).uniform(-1, 1, (40, 3)), np.ones(40)])
     names = [f"a{action:02}_s{subject:02}_e01_skeleton3D.txt" for action in (1, 2) for subject in (1, 2)]
-    raw = write(tmp_path / "raw", {name: rows(table) for name in names})
+    raw = write_texts(tmp_path / "raw", {name: rows(table) for name in names})
     ours = imported("msr-action3d", raw, tmp_path / "set")
     exports.write(ours, tmp_path / "a.pkl", "pyskl-pkl", "subject=2")
     back = imported("pyskl", tmp_path / "a.pkl", tmp_path / "back")
@@ -161,6 +194,98 @@ def test_a_foreign_pickle_of_float16_and_names_of_its_own(tmp_path: Path) -> Non
     assert back.meta["protocols"]["given"]["clips"] == [1, 1]
 
 
+def test_own_data_comes_back_with_its_joints_and_words(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "layout.toml").write_text(tomli_w.dumps(TWELVE))
+    for number in range(4):
+        np.save(tmp_path / "own" / f"{number}.npy", recording("wave", 9 + number))
+    lines = [f"{number}.npy,{'ab'[number % 2]},{number},{'wx'[number // 2]}" for number in range(4)]
+    (tmp_path / "own" / "clips.csv").write_text("\n".join(["file,label,fold,day", *lines]))
+    ours = imported("custom", tmp_path / "own", tmp_path / "set")
+    exports.write(ours, tmp_path / "a.pkl", "pyskl-pkl", "day=x")
+    back = imported("pyskl", tmp_path / "a.pkl", tmp_path / "back")
+    assert (back.path / "joints.npy").read_bytes() == (ours.path / "joints.npy").read_bytes()
+    assert back.index[ours.index.columns].equals(ours.index)
+    assert (back.meta["layout"], back.classes) == (ours.meta["layout"], ours.classes)
+    exports.write(back, tmp_path / "b.pkl", "pyskl-pkl", "")
+    again = imported("pyskl", tmp_path / "b.pkl", tmp_path / "again")  # whose split was a column before
+    assert again.index.equals(back.index)
+
+
+def test_an_actor_of_zeros_and_a_lone_one_s_zeros_come_back(tmp_path: Path) -> None:
+    zeros = person() * 0
+    raw = write_texts(
+        tmp_path / "raw",
+        {
+            "S001C001P001R001A001.skeleton": skeleton_text(
+                [[(1, person(t / 9)), (2, zeros)] for t in range(20)]
+            ).decode(),
+            "S001C001P001R001A002.skeleton": skeleton_text(
+                [[(1, zeros if t < 3 else person())] for t in range(20)]
+            ).decode(),
+        },
+    )
+    ours = tmp_path / "set"
+    preprocess.preprocess(catalogue.find("made"), [raw], ours, recipe="ctr-gcn", view="raw")
+    exports.write(archive.read(ours), tmp_path / "a.pkl", "pyskl-pkl", "")
+    data_set = catalogue.find("pyskl", [tmp_path / "a.pkl"])
+    preprocess.preprocess(data_set, [tmp_path / "a.pkl"], tmp_path / "back", view="raw")
+    back = archive.read(tmp_path / "back")
+    assert back.index["bodies"].tolist() == [2, 1]
+    assert [back.clip(number).present.sum(axis=1).tolist() for number in (0, 1)] == [[20, 0], [20]]
+    assert (back.path / "joints.npy").read_bytes() == (ours / "joints.npy").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "present", [np.ones((1, 4), bool), np.ones((1, 5)), np.zeros((1, 5), bool), np.ones((3, 5), bool)]
+)
+def test_wrong_words_about_who_is_present_are_named(tmp_path: Path, present: np.ndarray) -> None:
+    points = np.ones((len(present), 5, 25, 3))
+    with pytest.raises(ValueError, match=r"none usable in 1; the first: .* expected 'present' "):
+        imported("pyskl", pickled(tmp_path, annotation(present=present, keypoint=points)), tmp_path / "set")
+
+
+def test_of_three_bodies_in_a_pickle_the_two_that_move_most_stay(tmp_path: Path) -> None:
+    points = (
+        np.random.default_rng(0).uniform(-1, 1, (3, 5, 25, 3)) * np.array([1, 0.1, 1])[:, None, None, None]
+    )
+    back = imported("pyskl", pickled(tmp_path, annotation(keypoint=points)), tmp_path / "set")
+    clip = back.clip(0)
+    moved = points[[0, 2]] - points[0, 0, 1]
+    np.testing.assert_allclose(clip.joints, moved, atol=1e-6)
+    assert "more than 2 actors" in (tmp_path / "set" / "dropped.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ("S001C001P001R001A060", "jump up"),  # performer 1 was in setup 1
+        ("S001C001P009R001A060", "class 1"),  # performer 9 was not
+        ("S001C001P001R001A059", "class 1"),  # is another action
+        ("a wave", "class 1"),
+    ],
+)
+def test_ntu_s_class_names_are_for_ntu_s_clips(tmp_path: Path, last: str, expected: str) -> None:
+    first = annotation(frame_dir="S001C001P001R001A027", label=26)
+    path = pickled(tmp_path, first, annotation(frame_dir=last, label=59))
+    classes = catalogue.find("pyskl", [path]).classes
+    assert len(classes) == 60
+    assert classes[0 if expected == "class 1" else 26] == expected
+    only = catalogue.find("pyskl", [pickled(tmp_path, first)]).classes
+    assert only == tuple(f"class {number}" for number in range(1, 28))
+
+
+def test_an_npz_has_ntu_s_class_names_with_ntu_s_counts_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = npz(
+        tmp_path / "a.npz", {**GOOD, **{f"y_{part}": npy(np.eye(2, 60)) for part in ("train", "test")}}
+    )
+    assert padded.ctr_gcn([path]).classes[0] == "class 1"
+    monkeypatch.setitem(ntu.COUNTS, ("ntu60", "xsub"), (2, 2))
+    assert padded.ctr_gcn([path]).classes == ntu.actions()[:60]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -192,6 +317,10 @@ def test_pickles_of_other_things_are_named(tmp_path: Path) -> None:
         imported("pyskl", pickled(tmp_path, {"frame_dir": "a"}), tmp_path / "set")
     with pytest.raises(ValueError, match="split: expected lists as xsub_train and xsub_val, found 'odd'"):
         imported("pyskl", pickled(tmp_path, annotation(), split={"odd": []}), tmp_path / "set")
+    with pytest.raises(ValueError, match="expected lists as xsub_train and xsub_val, found 'label_train'"):
+        imported("pyskl", pickled(tmp_path, annotation(), split={"label_train": []}), tmp_path / "set")
+    with pytest.raises(ValueError, match="columns: expected numbers or texts, found none as 'day'"):
+        imported("pyskl", pickled(tmp_path, annotation(), columns=["day"]), tmp_path / "set")
     with pytest.raises(ValueError, match="expected one pickle, found 0 paths"):
         catalogue.find("pyskl", [])
 

@@ -7,12 +7,13 @@ import torch
 from torch.nn import functional as F
 
 from action_indrnn import checkpoint, config, layers, memory, models, step
-from action_indrnn.config import Config, Graph
+from action_indrnn.config import Config
 from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.graph import GraphIndRNN, SeenPooling
 from action_indrnn.graph_layers import Bodies, BodyRecurrence, GraphConvolution, InputNorm, partitions
+from action_indrnn.networks import Graph
 from action_indrnn.training import Run
 
 from .test_streaming import recognizer

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from action_indrnn import inspection
+from action_indrnn.data_prep import survey
 from action_indrnn.data_prep.archive import PreparedSet
 
 from .conftest import person, skeleton_text
@@ -63,7 +64,7 @@ def test_protocols_that_contradict_the_index_and_names_that_repeat(copy: Path) -
 
 
 def test_raw_recordings(made_raw: Path) -> None:
-    report = inspection.raw_report(made_raw, read=True, workers=1)
+    report = inspection.raw_report(survey.survey(made_raw), read=True, workers=1)
     assert report["recordings"] == report["usable"] == 60
     assert (report["like"], report["actions"], report["absent"]) == (None, 5, [])
     assert f"{'note':<20} names of NTU RGB+D's form, but not its performers" in inspection.as_text(report)
@@ -76,7 +77,7 @@ def test_raw_recordings(made_raw: Path) -> None:
 def test_a_part_of_ntu_and_a_recording_of_another_name_in_an_archive(tmp_path: Path) -> None:
     text = skeleton_text([[(1, person())]] * 2)
     raw = make_zip(tmp_path / "a.zip", {"S001C001P001R001A001.skeleton": text, "x/wave.skeleton": text})
-    report = inspection.raw_report(raw, read=True, workers=1)
+    report = inspection.raw_report(survey.survey(raw), read=True, workers=1)
     assert (report["like"], report["note"], report["usable_of_whole_set"]) == ("ntu60", "", 56_578)
     assert len(report["absent"]) == 179
     assert report["other_names"] == [f"{raw}/x/wave.skeleton"]
@@ -90,6 +91,6 @@ def test_bytes_as_people_say_them(size: float, text: str) -> None:
 
 def test_other_raw_data_is_said_not_to_be_looked_into(tmp_path: Path) -> None:
     (tmp_path / "clip.npy").write_bytes(b"0" * 9)
-    report = inspection.raw_report(tmp_path)
+    report = inspection.raw_report(survey.survey(tmp_path))
     assert report["note"].startswith("no recording under a name of NTU RGB+D")
-    assert "preprocess it, then inspect" in inspection.as_text(report)
+    assert "clips need a clips.csv" in inspection.as_text(report)

@@ -1,4 +1,7 @@
+from pathlib import Path
+
 import pytest
+import tomli_w
 
 from action_indrnn.data_prep import layout
 
@@ -31,5 +34,27 @@ def test_wrong_tables_are_refused() -> None:
         layout.from_table({key: value for key, value in table.items() if key != "pairs"}, "a.toml")
     with pytest.raises(ValueError, match="expected each joint once"):
         layout.from_table({**table, "joints": ["neck", "neck"]}, "a.toml")
+    for change, message in (
+        ({"mirored": True}, r"a\.toml: unknown key 'mirored'; did you mean 'mirrored'\?"),
+        ({"fps": 30}, r"a\.toml: unknown key 'fps'; known are across, bones, centre, "),
+        ({"to": 5}, "to: expected a table of tables, found 5"),
+        ({"to": {"ntu25": 5}}, "to: expected a table of tables"),
+        ({"pairs": [["neck", "neck"]]}, "pairs: expected pairs of two joints, found 'neck' twice in one"),
+        ({"name": ""}, "expected a text as 'name'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            layout.from_table({**table, **change}, "a.toml")
     with pytest.raises(ValueError, match="expected a joint layout out of"):
         layout.load("ntu26")
+
+
+def test_a_map_of_a_file_is_held_against_its_target(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    rows = {joint: list(given) for joint, given in layout.load("h36m17").table()["to"]["ntu25"].items()}
+    rows["neckk"] = rows.pop("neck")
+    path.write_text(tomli_w.dumps({"layout": "h36m17", "to": {"ntu25": rows}}))
+    with pytest.raises(ValueError, match=r"a\.toml: to\.ntu25: .* missing: neck; too many: neckk"):
+        layout.read(path)
+    path.write_text('layout = "h36m17"\nmapto = "ntu25"\n')
+    with pytest.raises(ValueError, match=r"a\.toml: unknown key 'mapto'; did you mean 'map_to'\?"):
+        layout.read(path)

@@ -27,7 +27,7 @@ def network() -> Recognizer:
 
 @pytest.fixture
 def some(network: Recognizer) -> Iterator[Live]:
-    made = Live(network.stream, 3, 2)
+    made = Live(network, network.stream, 3, 2)
     yield made
     made.shut()
 
@@ -93,7 +93,7 @@ def test_a_bad_line_is_its_producers_alone(some: Live) -> None:
 
     good, bad, worse = (json.loads(text) for text in run(work()))
     assert good["frame"] == 0
-    assert (bad["field"], bad["error"][:30]) == ("bodies", "body 1: joints: expected metre")
+    assert (bad["field"], bad["error"][:30]) == ("bodies[0].joints[0]", "body 1: base of spine: expecte")
     assert worse["error"].startswith("expected JSON")
 
 

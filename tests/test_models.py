@@ -3,9 +3,9 @@ import torch
 from torch.nn import functional as F
 
 from action_indrnn import config, layers
-from action_indrnn.config import GRU, LSTM, Convolutional, Dense, Model, Plain, Residual
 from action_indrnn.data_prep import layout
 from action_indrnn.models import Classifier, build
+from action_indrnn.networks import GRU, LSTM, Convolutional, Dense, Model, Plain, Residual
 
 FEATURES = 150
 SMALL: dict[str, Model] = {

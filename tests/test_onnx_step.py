@@ -14,22 +14,15 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 
-# The exporter's own, about its inner workings.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
-
 
 def test_the_exported_step_gives_the_whole_clips_logits(tmp_path: Path, monkeypatch, capsys) -> None:
     network = recognizer()
     model, out = tmp_path / "model.safetensors", tmp_path / "step.onnx"
     checkpoint.save_model(model, network.model, network.card)
     assert call(monkeypatch, "export", model, out) == 0
-    assert (
-        "checked       300 frames in a chain, in onnxruntime, batches of 1 and 3" in capsys.readouterr().out
-    )
+    told = capsys.readouterr()
+    assert "checked       300 frames in a chain, in onnxruntime, batches of 1 and 3" in told.out
+    assert told.err == ""
     session = onnx_step.session(out.read_bytes())
     assert json.loads(session.get_modelmeta().custom_metadata_map["classes"])[0] == network.card.classes[0]
     x = torch.randn(300, 4, 150)  # longer than any clip, with another batch than the export's own check

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from action_indrnn import config, models
+from action_indrnn import models, networks
 from action_indrnn.config import Train
 from action_indrnn.layers import IndRNN
 from action_indrnn.models import Classifier
@@ -18,7 +18,7 @@ FEATURES, CLASSES = 12, 5
 
 def network(layers: int = 2, **settings: object) -> Classifier:
     torch.manual_seed(0)
-    plain = config.Plain(units=16, layers=layers, dropout=0.0, **settings)
+    plain = networks.Plain(units=16, layers=layers, dropout=0.0, **settings)
     return models.build(plain, FEATURES, CLASSES)
 
 

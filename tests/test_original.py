@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from action_indrnn import checkpoint, config, original
-from action_indrnn.config import Convolutional, Dense, Plain, Residual
 from action_indrnn.features import LINES
 from action_indrnn.models import Classifier, build
+from action_indrnn.networks import Convolutional, Dense, Plain, Residual
 
 Weights = dict[str, Tensor]
 

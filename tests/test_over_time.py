@@ -110,7 +110,7 @@ def test_the_live_recipe_is_as_accurate_streamed_as_whole(made_set: PreparedSet,
     report = trained.train().report
     recognizer = Recognizer.load(tmp_path / "run" / "model.safetensors")
     settings, numbers = recognizer.card.config, trained.split.test
-    clips = Clips.of_set(made_set).aligned(recognizer.card.layout())
+    clips = Clips.of_set(made_set).shown_as(settings.data, recognizer.card.layout())
     logits = over_time.running_logits(
         recognizer.model,
         clips,

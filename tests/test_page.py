@@ -197,9 +197,13 @@ def test_live_frames_of_another_client_are_watched(tab: Tab, port: int) -> None:
     with join(port, "/live?name=camera&top=14") as producer:
         for t in range(12):
             bodies = {7: person() + 0.01 * t, 9: person(1.0) - 0.01 * t}
-            own = tell(producer, line(bodies, time=t / 30))
+            frame = json.loads(line(bodies, time=t / 30))
+            frame["bodies"][0]["states"] = [1] * 5 + [0] + [2] * 19
+            own = tell(producer, json.dumps(frame))
         tab.wait(f"{MODE} === 'live' && document.getElementById('clock').textContent === '0.4 s'")
         assert {"#ff9270", "#8db8ff"} <= colours(tab, "#scene")
+        legend = tab.value("[...document.querySelectorAll('#legend li')].map((one) => one.textContent)")
+        assert legend == ["body 7", "body 9", "inferred joint", "joint not tracked"]
         (pair,) = [one for one in own["people"] if len(one["bodies"]) == 2]
         told = {one["action"]: f"{100 * one['probability']:.1f} %" for one in pair["top"]}
         rows = tab.value(
@@ -215,7 +219,9 @@ def test_live_frames_of_another_client_are_watched(tab: Tab, port: int) -> None:
     tab.wait(f"{MODE} === 'empty'")
 
 
-def test_a_clip_is_sent_as_a_live_stream_and_back(tab: Tab, port: int, clips: list[Path]) -> None:
+def test_a_clip_is_sent_as_a_live_stream_and_back(
+    tab: Tab, port: int, network: Recognizer, clips: list[Path]
+) -> None:
     shown(tab, clips[0])
     with join(port, "/watch") as watcher:
         hear(watcher)
@@ -223,6 +229,11 @@ def test_a_clip_is_sent_as_a_live_stream_and_back(tab: Tab, port: int, clips: li
         assert hear(watcher)["opened"]["name"] == clips[0].name
         tab.wait(f"{MODE} === 'live'")
         assert hear(watcher)["answer"]["frame"] == 0
+        assert set(hear(watcher)["bodies"][0]["states"]) <= set("012")
+    tab.wait("document.getElementById('said').textContent.startsWith('The clip has ended: ')")
+    ((action, share),) = network.classify(clips[0]).top(1)
+    assert tab.text("#verdict") == f"Whole clip: {action} {100 * share:.1f} %"
+    tab.value("document.getElementById('verdict').textContent = ''")
     tab.value("document.getElementById('replay').click()")
     tab.wait(f"{MODE} === 'clip'")
     assert tab.text("#verdict").startswith("Whole clip: ")
@@ -270,6 +281,19 @@ def test_who_wants_little_motion_sees_the_end_and_nothing_plays(tab: Tab, clips:
 
 def test_nothing_sticks_out_at_any_width(tab: Tab, clips: list[Path]) -> None:
     shown(tab, clips[1])
+    for width, height in (
+        (1280, 800),
+        (1280, 720),
+        (1440, 900),
+        (1920, 1080),
+    ):  # and nothing has to be scrolled to
+        tab.size(width, height)
+        low = (
+            "Math.max(...['play', 'replay', 'clock', 'verdict']"
+            ".map((id) => document.getElementById(id).getBoundingClientRect().bottom))"
+        )
+        assert tab.value(low) <= height, (width, height)
+        assert tab.value("document.documentElement.scrollHeight") <= height, (width, height)
     for width, height in ((320, 640), (412, 860), (800, 1100), (1024, 600), (1920, 1080), (3840, 2160)):
         tab.size(width, height)
         assert tab.value("document.documentElement.scrollWidth") <= width

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -64,7 +66,7 @@ def test_units_and_axes(more: dict[str, object], expected: tuple[float, ...]) ->
 @pytest.mark.parametrize("up", layout.UPS)
 def test_an_up_axis_turns_and_never_mirrors(up: str) -> None:
     axes = np.eye(3)[None, None]
-    turned = points._house_axes(axes, chain(up=up))[0, 0]
+    turned = points.house_axes(axes, chain(up=up))[0, 0]
     assert np.linalg.det(turned) == pytest.approx(1)
     direction = np.eye(3)["xyz".index(up[-1])] * (-1 if up[0] == "-" else 1)
     np.testing.assert_array_equal(direction @ turned, (0, 1, 0))
@@ -205,3 +207,13 @@ def test_image_landmarks_are_no_world_landmarks(move: tuple[float, ...], image: 
     read_again = layout.from_table(mediapipe.table(), "a")
     with pytest.raises(ClipError, match="take the world landmarks"):
         points.to_clip(made, read_again, read_again)
+
+
+def test_every_shipped_layout_can_be_checked() -> None:
+    for name in layout.shipped():
+        assert posture.unchecked(layout.load(name)) == ""
+    ntu25 = layout.load("ntu25")
+    plain = replace(ntu25, joints=tuple(f"joint {number}" for number in range(25)))
+    assert posture.unchecked(plain).count("whether") == 2
+    headless = replace(ntu25, joints=tuple(joint.replace("head", "top") for joint in ntu25.joints))
+    assert posture.unchecked(headless).startswith("ntu25: it cannot be told whether up is down: no joint")

@@ -96,6 +96,25 @@ def test_bad_recordings_are_recorded_and_never_stop_the_run(tmp_path: Path) -> N
     assert "expected each clip once" in skipped["S001C001P001R001A001"]
 
 
+def test_a_damaged_copy_hides_no_good_one(tmp_path: Path) -> None:
+    good, name = skeleton_text([[(2**56, person())]] * 4), "S001C001P001R001A001"
+    for folder, text in {"a": good[:2000], "b": good, "c": good, "d": b""}.items():
+        (tmp_path / "raw" / folder).mkdir(parents=True)
+        (tmp_path / "raw" / folder / f"{name}.skeleton").write_bytes(text)
+    other = tmp_path / "raw" / "a" / "S001C001P001R001A002.SKELETON"
+    other.write_bytes(good)
+    summary = preprocess.preprocess(MADE, [tmp_path / "raw"], tmp_path / "set")
+    assert (summary.clips, summary.skipped) == (2, 3)
+    assert archive.read(tmp_path / "set").index["name"].tolist() == [name, other.stem]
+    skipped = pd.read_csv(tmp_path / "set" / "skipped.csv").set_index("source")["reason"]
+    places = {folder: f"{tmp_path}/raw/{folder}/{name}.skeleton" for folder in "abcd"}
+    assert list(skipped.index) == [places["a"], places["c"], places["d"]]
+    assert skipped[places["a"]].startswith(f"{places['a']}:36: expected")
+    for copy in "cd":
+        again = f"{places[copy]}: expected each clip once, found it in {places['b']} too"
+        assert skipped[places[copy]] == again
+
+
 def test_a_name_that_is_no_text_is_recorded(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     raw.mkdir()

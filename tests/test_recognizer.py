@@ -13,10 +13,13 @@ from action_indrnn.recognizer import Recognizer
 from .test_training import tiny
 
 
-@pytest.fixture(scope="module", params=["camera", "first-frame", "whole-clip", "ctr-gcn"])
+@pytest.fixture(scope="module", params=["camera", "first-frame", "whole-clip", "ctr-gcn", "ctr-gcn raw"])
 def prepared(request, made_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
     out = tmp_path_factory.mktemp("prepared") / "set"
-    options = {"recipe": "ctr-gcn"} if request.param == "ctr-gcn" else {"view": request.param}
+    options = {
+        "ctr-gcn": {"recipe": "ctr-gcn"},
+        "ctr-gcn raw": {"recipe": "ctr-gcn", "view": "raw"},
+    }.get(request.param, {"view": request.param})
     preprocess.preprocess(catalogue.find("made"), [made_raw], out, **options)
     return archive.read(out)
 
@@ -112,3 +115,20 @@ def test_a_model_file_alone_is_enough(prepared: PreparedSet, model_file: Path, t
     moved.write_bytes(model_file.read_bytes())
     assert Recognizer.load(moved).card.classes == tuple(prepared.classes)
     assert Recognizer.load(moved).card.config.model == config.load(model_file.parent / "config.toml").model
+
+
+def test_clips_made_elsewhere_and_recordings_do_not_mix(
+    made_raw: Path, prepared: PreparedSet, model_file: Path
+) -> None:
+    model, card = checkpoint.load_model(model_file)
+    elsewhere = Recognizer(model, card.model_copy(update={"recipe": "imported pyskl"}))
+    file = made_raw / f"{prepared.index['name'][0]}.skeleton"
+    with pytest.raises(
+        ClipError, match=r"\('imported pyskl'\), found a \.skeleton recording, .* 'tracks' or"
+    ):
+        elsewhere.classify(file)
+    assert elsewhere.classify(prepared.clip(0)).classes == card.classes
+    with pytest.raises(ValueError, match=f"the model's recipe 'imported pyskl', found '{card.recipe}'"):
+        elsewhere.card.check_fit(prepared)
+    with pytest.raises(ValueError, match=f"the model's view 'side', found '{card.view}'"):
+        card.model_copy(update={"view": "side"}).check_fit(prepared)

@@ -13,6 +13,8 @@ from action_indrnn import api, report, report_accuracy
 from action_indrnn.checkpoint import load_model, save_model
 from action_indrnn.data_prep.archive import PreparedSet
 
+from .test_cli import call
+
 SMALL = ["model.units=8", "model.blocks=1", "train.max_epochs=2"]
 NASTY = "</script><script>document.title='taken over'</script>"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -217,3 +219,11 @@ def test_it_works_in_a_browser_without_a_network(page: str, tmp_path: Path) -> N
     assert sorted_ == " ".join(map(str, range(14, 0, -1)))
     assert re.fullmatch("Residual network, [0-9,]+ parameters, on made data: report", title)
     assert requests == 0
+
+
+def test_no_folder_and_a_file_are_no_run(tmp_path: Path, monkeypatch, capsys) -> None:
+    assert call(monkeypatch, "report", tmp_path / "nothere") == 1
+    assert f"{tmp_path}/nothere: expected the folder of a run, found none" in capsys.readouterr().err
+    (tmp_path / "a").touch()
+    assert call(monkeypatch, "report", tmp_path / "a", "--out", tmp_path / "page.html") == 1
+    assert f"{tmp_path}/a: expected the folder of a run, found a file" in capsys.readouterr().err

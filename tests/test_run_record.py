@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,17 @@ def test_a_step_s_seconds(run: Path, median: float | None, seconds: float | None
     card = record.card.model_copy(update={"clip_frames": median})
     again = Record(record.folder, "", record.report, record.metrics, "", {}, card)
     assert again.seconds == pytest.approx(seconds)
+
+
+def test_folds_of_one_seed_are_a_family_as_those_of_several_are(run: Path) -> None:
+    record = run_record.find(run)[0][0]
+    for name, protocol, family in (
+        ("", "fold=2", "fold=2"),
+        ("fold=2", "fold=2", "fold=*"),
+        ("fold=2/seed-1", "fold=2", "fold=*"),
+        ("clip-5=2", "clip/5=2", "clip/5=*"),
+        ("seed-1", "fold=2", "fold=2"),
+        ("xsub", "xsub", "xsub"),
+    ):
+        card = record.card.model_copy(update={"protocol": protocol})
+        assert replace(record, name=name, card=card).fold == family

@@ -3,29 +3,45 @@ from pathlib import Path
 import pytest
 import torch
 
-from action_indrnn import config, models, step
+from action_indrnn import config, models, networks, step
+from action_indrnn.data_prep import layout
 from action_indrnn.kernels import step as compiled
 
 SMALL = {
-    "plain": config.Plain(units=24, layers=3),
-    "plain-before": config.Plain(units=24, layers=3, norm="before", activation="tanh"),
-    "residual": config.Residual(units=24, blocks=2),
-    "residual-before": config.Residual(units=24, blocks=2, norm="before"),
-    "residual-geometry": config.Residual(units=24, blocks=1, geometry=True),
-    "identity": config.Plain(units=24, layers=2, activation="identity"),
-    "dense": config.Dense(growth_rate=4, blocks=(2, 1), time_difference=True),
-    "plain-mean": config.Plain(units=24, layers=2, pooling="both"),
-    "residual-difference": config.Residual(units=24, blocks=1, time_difference=True),
-    "plain-input-norm": config.Plain(units=24, layers=2, input_norm=True),
-    "lstm": config.LSTM(units=24, layers=2, pooling="mean"),
-    "convolutional": config.Convolutional(channels=(4, 8)),
+    "plain": networks.Plain(units=24, layers=3),
+    "plain-before": networks.Plain(units=24, layers=3, norm="before", activation="tanh"),
+    "residual": networks.Residual(units=24, blocks=2),
+    "residual-before": networks.Residual(units=24, blocks=2, norm="before"),
+    "residual-geometry": networks.Residual(units=24, blocks=1, geometry=True),
+    "identity": networks.Plain(units=24, layers=2, activation="identity"),
+    "dense": networks.Dense(growth_rate=4, blocks=(2, 1), time_difference=True),
+    "plain-mean": networks.Plain(units=24, layers=2, pooling="mean"),
+    "plain-both-before": networks.Plain(units=24, layers=2, pooling="both", norm="before"),
+    "plain-live": networks.Plain(units=24, layers=2, pooling="both", input_norm=True),
+    "residual-live": networks.Residual(units=24, blocks=2, pooling="both", input_norm=True, geometry=True),
+    "residual-bones": networks.Residual(units=24, blocks=1, norm="before"),
+    "residual-difference": networks.Residual(units=24, blocks=1, time_difference=True),
+    "plain-input-norm": networks.Plain(units=24, layers=2, input_norm=True),
+    "lstm": networks.LSTM(units=24, layers=2, pooling="mean"),
+    "convolutional": networks.Convolutional(channels=(4, 8)),
 }
 
 
-def network(settings: config.Model) -> models.Classifier:
+STREAMS = {
+    "plain-live": ("joint", "motion"),
+    "residual-live": ("bone-motion", "joint", "bone", "motion"),
+    "residual-bones": ("bone",),
+}
+
+
+def network(settings: networks.Model, streams: tuple[str, ...] = ("joint",)) -> models.Classifier:
     """A network whose normalisations do something."""
     torch.manual_seed(0)
-    model = models.build(settings, 150, 7)
+    whole = config.load("residual")
+    whole = whole.model_copy(
+        update={"model": settings, "data": whole.data.model_copy(update={"streams": streams})}
+    )
+    model = models.build(whole, 150, 7, layout.load("ntu25"))
     for name, value in model.named_buffers():
         if name.endswith("running_var"):
             value.uniform_(0.5, 2)
@@ -47,8 +63,10 @@ def test_chained_steps_give_the_logits_of_the_whole_clip(
         monkeypatch.setattr(compiled, "available", lambda: False)
     elif not compiled.available():
         pytest.skip("the compiled step was not built")
-    model = network(SMALL[name])
+    model = network(SMALL[name], STREAMS.get(name, ("joint",)))
     x = torch.randn(20, batch, 150)
+    x[4:7, :, 75:] = 0  # a body comes and goes
+    x[:2, 0] = 0
     stepped = step.of(model)
     state = torch.zeros(batch, stepped.width)
     for frame in x:
@@ -59,7 +77,7 @@ def test_chained_steps_give_the_logits_of_the_whole_clip(
     torch.testing.assert_close(
         state, torch.cat(after, dim=1), rtol=1e-4, atol=1e-4 * float(state.abs().max())
     )
-    whole = ("dense", "convolutional", "plain-mean", "residual-difference", "plain-input-norm", "lstm")
+    whole = ("dense", "convolutional", "residual-difference", "lstm")
     assert isinstance(stepped, step.FusedStep) == (name not in whole)
     fused = library and name not in (*whole, "plain-before")  # which has tanh
     assert stepped.fast == fused
@@ -68,10 +86,11 @@ def test_chained_steps_give_the_logits_of_the_whole_clip(
     )
 
 
-def test_a_row_has_the_same_numbers_however_many_there_are() -> None:
+@pytest.mark.parametrize("name", ["residual", "residual-live"])
+def test_a_row_has_the_same_numbers_however_many_there_are(name: str) -> None:
     if not compiled.available():
         pytest.skip("the compiled step was not built")
-    stepped = step.of(network(SMALL["residual"]))
+    stepped = step.of(network(SMALL[name], STREAMS.get(name, ("joint",))))
     x = torch.randn(70, 150)
     torch.set_num_threads(2)
     try:
@@ -102,6 +121,12 @@ def test_a_library_that_is_not_there_or_does_not_load_says_so(tmp_path: Path) ->
     assert "does not load" in compiled._load(tmp_path / "_step.so")[1]
 
 
+def test_the_live_recipe_has_the_compiled_step() -> None:
+    if not compiled.available():
+        pytest.skip("the compiled step was not built")
+    assert step.of(models.build(config.load("live"), 150, 7, layout.load("ntu25"))).fast
+
+
 def test_states_and_frames_of_another_kind_are_refused() -> None:
     if not compiled.available():
         pytest.skip("the compiled step was not built")
@@ -115,7 +140,7 @@ def test_states_and_frames_of_another_kind_are_refused() -> None:
 
 
 def test_a_network_that_needs_the_whole_clip_is_refused() -> None:
-    model = models.build(config.Plain(units=8, layers=1, bidirectional=True), 150, 7)
+    model = models.build(networks.Plain(units=8, layers=1, bidirectional=True), 150, 7)
     with pytest.raises(
         ValueError, match="expected a network that walks forwards only, found a Bidirectional"
     ):

@@ -1,4 +1,5 @@
 import math
+from array import array
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def recognizer(view: str = "camera", data: tuple[str, ...] = (), **model: object
         classes=tuple(made.CLASSES), features=150, view=view, joint_layout=LAYOUT.table(), seed=0, epochs=1,
         clips=(1, 1, 1), held_out="nobody", clip_frames=FRAMES * STRIDE,
     )  # fmt: skip
-    network = models.build(settings, 150, len(made.CLASSES)).eval()
+    network = models.build(settings, 150, len(made.CLASSES), LAYOUT).eval()
     with torch.no_grad():
         network.classifier.weight.mul_(30)  # answers that differ
     return Recognizer(network, card)
@@ -57,7 +58,7 @@ def logits_of(network: Recognizer, joints: np.ndarray, start: int = 0) -> np.nda
     """(STRIDE, K) logits of the whole clip by the road of `classify`, one row for each choice of frames."""
     clip = Clip("clip", joints, joints.any(axis=(2, 3)))
     clips = Clips.of_clips([normalize(clip, LAYOUT, network.card.view)])
-    clips = clips.aligned(LAYOUT) if network.card.config.data.align else clips
+    clips = clips.shown_as(network.card.config.data, LAYOUT)
     numbers = torch.zeros(STRIDE, dtype=torch.int64)
     frames = torch.arange(FRAMES) * STRIDE + torch.arange(STRIDE)[:, None] + start
     with torch.inference_mode():
@@ -150,6 +151,33 @@ def test_a_clock_that_begins_anew_and_a_wrong_stamp_silence_nobody() -> None:
     assert not stream.feed({0: joints[1]}, 1.0).late
 
 
+@pytest.mark.parametrize(("unit", "name"), [(1e3, "milli"), (1e6, "micro"), (1e9, "nano")])
+@pytest.mark.parametrize("start", [0.0, 1.7e9])
+def test_time_stamps_that_are_no_seconds_are_refused_until_they_are(
+    start: float, unit: float, name: str
+) -> None:
+    stream = recognizer().stream()
+    for frame in range(3):
+        stream.feed({0: person()}, min(start * unit, 1e11) + frame * unit / RATE)
+    for frame in range(3, 9):
+        time = min(start * unit, 1e11) + frame * unit / RATE
+        for _ in range(2):  # asked twice it says the same
+            with pytest.raises(
+                ValueError, match=f"time: expected seconds, .*: these look like {name}seconds"
+            ):
+                stream.check({0: person()}, time)
+        with pytest.raises(ValueError, match="time: expected seconds"):
+            stream.feed({0: person()}, time)
+    stream.feed({0: person()}, time + 1 / RATE)  # from here on they are
+
+
+def test_frames_far_apart_are_no_milliseconds() -> None:
+    stream = recognizer().stream()
+    # never thrice as far as a camera's frames are in another unit
+    for time in (0, 3, 6, 9, 12, 45, 78, 81, 114, 117):
+        assert not stream.feed({0: person()}, float(time)).late
+
+
 @pytest.mark.parametrize("time", [1.7e308, -1e13, math.nan, math.inf])
 def test_a_time_that_no_clock_shows_is_refused(time: float) -> None:
     stream = recognizer().stream()
@@ -228,9 +256,9 @@ def test_many_streams_at_once_are_as_if_alone() -> None:
 @pytest.mark.parametrize(
     ("joints", "time", "message"),
     [
-        (np.zeros((20, 3)), None, "body 1: joints: expected 25 joints of 3 coordinates, found shape"),
-        (np.full((25, 3), math.nan), None, "body 1: joints: expected metres within"),
-        (person(3000), None, "body 1: joints: expected metres within"),
+        (np.zeros((20, 3)), None, "body 1: expected the 25 joints of ntu25 .*, found 20 without names"),
+        (np.full((25, 3), math.nan), None, "body 1: base of spine: expected metres within .*, found x = nan"),
+        (person(3000), None, "body 1: base of spine: expected metres within .*, found x = 2999"),
         (person(), math.inf, "time: expected seconds, found inf"),
     ],
 )
@@ -244,10 +272,21 @@ def test_bad_frames_are_refused_and_change_nothing(joints, time, message: str) -
 
 
 def test_bad_settings_and_networks_are_refused() -> None:
-    with pytest.raises(ValueError, match="duration: expected a number above 0, found -1"):
-        recognizer().stream(duration=-1)
-    with pytest.raises(ValueError, match="windows: expected 1 or more, found 0"):
-        recognizer().stream(windows=0)
+    for wrong, message in (
+        ({"duration": -1}, "duration: expected a number above 0, at most 3600, found -1"),
+        ({"duration": 1e9}, r"duration: .* found 1e\+09"),
+        ({"rate": 1e9}, r"rate: expected a number above 0, at most 1000, found 1e\+09"),
+        ({"rate": math.nan}, "rate: .* found nan"),
+        ({"windows": 0}, "windows: expected 1 to 100, found 0"),
+        ({"windows": 10_000}, "windows: expected 1 to 100, found 10000"),
+        ({"people": 65}, "people: expected 1 to 64, found 65"),
+        (
+            {"rate": 1000, "duration": 3600},
+            "expected at most 64 MiB to remember of a person, found 340: 2 windows",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            recognizer().stream(**wrong)
     network = recognizer(bidirectional=True)
     with pytest.raises(ValueError, match="walks forwards only"):
         network.stream()
@@ -310,3 +349,38 @@ def test_whatever_comes_is_answered_and_can_be_cut_anywhere(frames: list, cut: i
 
 
 NETWORK = recognizer()
+
+
+@pytest.mark.parametrize(("view", "align"), [("camera", False), ("first-frame", False), ("raw", True)])
+def test_joints_stepped_as_they_are_give_what_their_features_give(view: str, align: bool) -> None:
+    network = recognizer(view, ("data.align=true",) if align else ())
+    if network.step.scenes is None:
+        pytest.skip("the compiled step was not built")
+    by_features = step.FusedStep(network.model)  # type: ignore[arg-type]
+    by_features.scenes = None
+    one, other = network.stream(), network.stream()
+    other.step = by_features
+    joints = {name: walk(60, x, name) for name, x in ((0, 0.0), (1, 0.7), (2, 5.0))}
+    time = 0.0
+    for t in range(60):
+        time += (1 / 30, 1 / 30, 0.2)[t % 3]  # with a slow frame several phases step at once
+        bodies = {name: own[t] for name, own in joints.items() if (t + name) % 11}
+        found, expected = one.feed(bodies, time), other.feed(bodies, time)
+        assert [answer.bodies for answer in found.answers] == [answer.bodies for answer in expected.answers]
+        for ours, theirs in zip(found.answers, expected.answers, strict=True):
+            np.testing.assert_allclose(ours.probabilities, theirs.probabilities, rtol=1e-3, atol=1e-6)
+    for unit, followed in one.scene.followed.items():
+        np.testing.assert_allclose(
+            followed.windows.logits, other.scene.followed[unit].windows.logits, rtol=1e-4, atol=1e-4
+        )
+
+
+def test_joints_that_do_not_make_the_features_are_refused() -> None:
+    network = recognizer()
+    if network.step.scenes is None:
+        pytest.skip("the compiled step was not built")
+    for joints, actors in ((np.zeros((1, 20, 3), np.float32), 2), (np.zeros((1, 25, 3)), 2)):
+        with pytest.raises(ValueError, match="joints: expected contiguous float32 that make 150 features"):
+            network.step.scenes.see(joints, array("q", []), actors, False)
+    with pytest.raises(ValueError, match="table: expected rows of 5 words, found 4"):
+        network.step.scenes.see(np.zeros((1, 25, 3), np.float32), array("q", [0] * 4), 2, False)

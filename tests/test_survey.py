@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from action_indrnn import inspection
 from action_indrnn.data_prep import sources, survey
 from action_indrnn.data_prep.sources import Source
 
@@ -38,8 +39,8 @@ def test_everything_is_counted_and_named(folder: Path) -> None:
         "S001C002P001R001A001",
         "S001C003P001R001A002",
     ]
-    assert found.sizes["S001C003P001R001A002"] == len(TEXT)  # unpacked
-    assert found.copies == [f"{folder}/more/{NAME}.skeleton: found in {folder}/{NAME}.skeleton too"]
+    assert found.files[f"{folder}/good.zip/a/S001C003P001R001A002.skeleton"] == len(TEXT)  # unpacked
+    assert found.copies == {NAME: [Source(folder / "more" / f"{NAME}.skeleton")]}
     assert found.others == [Source(folder / "wave.skeleton")]
     assert found.unexpected == [f"{folder}/readme.TXT"]
     assert len(found.hidden) == 2
@@ -49,6 +50,46 @@ def test_everything_is_counted_and_named(folder: Path) -> None:
     assert "bad.zip: expected a zip archive" in damaged
     (reason,) = found.impossible()
     assert "expected action 1 to 60, found 61" in reason
+
+
+def test_what_cannot_be_whole_is_no_need_and_not_usable(folder: Path) -> None:
+    before = survey.survey(folder)
+    assert before.usable() == {NAME, "S001C003P001R001A002"}
+    with (folder / "S001C001P001R001A005.skeleton").open("wb") as file:
+        file.truncate(10 * 10**9)  # a hole: it takes no room on the disk
+    with zipfile.ZipFile(folder / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("S001C001P001R001A006.skeleton", bytes(50_000_000))
+        archive.writestr("S001C001P001R001A007.skeleton", TEXT)
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("S001C001P001R001A007.skeleton", TEXT)
+    found = survey.survey(folder)
+    assert found.usable() == before.usable()
+    assert found.text == before.text
+    assert found.disk - before.disk < 10**6
+    problems = " ".join(set(found.problems) - set(before.problems))
+    for part in (
+        "A005.skeleton: expected at most 67108864 bytes",
+        "A006.skeleton: expected at most 200 times",
+    ):
+        assert part in problems
+    assert "A007.skeleton: expected the member once, found it 2 times" in problems
+
+
+def test_a_copy_that_may_be_whole_stands_for_one_that_is_not(folder: Path) -> None:
+    flawed = "S001C002P001R001A001"  # nothing in it
+    (folder / "more" / f"{flawed}.skeleton").write_bytes(TEXT)
+    (folder / f"{NAME}.skeleton").write_bytes(TEXT[: len(TEXT) // 2])  # only reading tells
+    found = survey.survey(folder)
+    assert found.recordings[flawed] == Source(folder / "more" / f"{flawed}.skeleton")
+    assert found.copies[flawed] == [Source(folder / f"{flawed}.skeleton")]
+    assert {flawed, NAME} <= found.usable()
+    contents = survey.read(found.places(), workers=1)
+    assert contents.good == [True] * 5  # the copy of the half one is whole
+    assert len(contents.damaged) == 1
+    report = inspection.raw_report(found, read=True, workers=1)
+    assert report["usable"] == 3
+    (folder / "more" / f"{NAME}.skeleton").unlink()
+    assert inspection.raw_report(survey.survey(folder), read=True, workers=1)["usable"] == 2
 
 
 def test_preparing_takes_nothing_hidden(folder: Path) -> None:
@@ -77,7 +118,7 @@ def test_contents(folder: Path) -> None:
         Source(folder / f"{name}.skeleton")
         for name in (NAME, "S001C001P002R001A001", "S001C001P003R001A001", "S001C002P001R001A001", "gone")
     ]
-    found = survey.read(sources, workers=1)
+    found = survey.read([(source,) for source in sources], workers=1)
     assert found.lengths == [3, 3, 2]
     assert found.bodies == {1: 1, 2: 1, 0: 1}
     assert (found.empty, found.gaps) == (1, 1)
@@ -85,6 +126,11 @@ def test_contents(folder: Path) -> None:
         ":1: expected a frame count, found an empty file",
         ": cannot be read: No such file or directory",
     ]
+
+
+def test_an_archive_that_is_none_is_an_error(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"bad\.zip: expected a zip archive: File is not a zip file"):
+        survey.survey(folder / "bad.zip")
 
 
 def test_nothing_there_is_an_error(tmp_path: Path) -> None:
