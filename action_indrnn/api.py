@@ -10,15 +10,17 @@ from typing import Any
 
 import torch
 
-from action_indrnn import config, folds, processes
+from action_indrnn import checkpoint, config, dataset, detection, folds, processes
 from action_indrnn import over_time as timing
 from action_indrnn.config import Config
 from action_indrnn.data_prep import archive
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.dataset import Where
+from action_indrnn.detection import Detection
 from action_indrnn.evaluation import Report
 from action_indrnn.exam import Exam
-from action_indrnn.over_time import Early, Unsegmented
+from action_indrnn.over_time import Early
+from action_indrnn.recognizer import Recognizer
 from action_indrnn.training import Result, Run
 
 
@@ -79,6 +81,8 @@ def train(
         say(run.as_text())
         try:
             results.append(run.train(say))
+            if chosen.detects and run.validates and processes.is_first():
+                say(_fit_rule(run, results[-1].model))
         except KeyboardInterrupt:
             done = run.progress
             raise KeyboardInterrupt(f"stopped in epoch {done.epoch + 1}, step {done.step}") from None
@@ -91,6 +95,23 @@ def train(
     return results
 
 
+def _fit_rule(run: Run, model_file: Path) -> str:
+    """Fit the rule of a network that detects actions on the clips held out; what was found, in words."""
+    model, card = checkpoint.load_model(model_file)
+    clips, held, labels = run.clips, run.split.validation, run.labels
+    kinds = [
+        detection.paused(clips, held, labels),
+        detection.end_to_end(clips, held, labels),
+        dataset.recordings_of(run.prepared, held),
+    ]
+    rule = detection.fit(Recognizer(model, card), [kind for kind in kinds if kind])
+    checkpoint.save_model(model_file, model, card.model_copy(update={"rule": rule}))
+    return (
+        f"decision    begins at {rule.threshold:g}, ends below {rule.release:g}, smoothed over "
+        f"{rule.smoothing:g} s, held for {rule.hold:g} s (fitted on streams of the {card.held_out})"
+    )
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """What a model reaches on a protocol's test split.
@@ -99,20 +120,18 @@ class Evaluation:
         report: accuracies, confusion matrix, and every clip's scores.
         partial: whether the set is a part of its data set, so that the accuracy does not compare with
             published ones.
-        early, unsegmented: how soon clips are recognised, and decisions on streams of clips laid end to end;
-            none where they were not asked for.
+        early: how soon clips are recognised; none where it was not asked for.
+        streams: decisions on untrimmed streams, made of the clips and real ones; empty likewise.
     """
 
     report: Report
     partial: bool
     early: Early | None = None
-    unsegmented: Unsegmented | None = None
+    streams: Sequence[Detection] = ()
 
     def over_time(self) -> dict[str, Any]:
         """Both measures over time as JSON's types, empty where they were not asked for."""
-        if self.early is None or self.unsegmented is None:
-            return {}
-        return {"over_time": timing.table(self.early, self.unsegmented)}
+        return {} if self.early is None else {"over_time": timing.table(self.early, self.streams)}
 
 
 def evaluate(
@@ -130,7 +149,7 @@ def evaluate(
         model: a model file, RUN/model.safetensors.
         prepared_set: as `prepare` makes it.
         protocol: one of the set's, or a rule.
-        over_time: measure also how soon it is right, and decisions on unsegmented streams.
+        over_time: measure also how soon it is right, and decisions on untrimmed streams.
         allow_overlap: also where the model has trained on test clips.
         device: where the network runs.
 
@@ -150,5 +169,6 @@ def evaluate(
     """
     exam = Exam.of(model, prepared_set, protocol, allow_overlap=allow_overlap, device=device)
     report = exam.report("evaluate")
-    found = exam.over_time() if over_time and processes.is_first() else (None, None)
-    return Evaluation(report, exam.partial, *found)
+    if not over_time or not processes.is_first():
+        return Evaluation(report, exam.partial)
+    return Evaluation(report, exam.partial, *exam.over_time())

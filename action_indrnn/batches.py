@@ -17,10 +17,11 @@ from action_indrnn import augment, processes
 from action_indrnn.config import Config
 from action_indrnn.data_prep.bodies import MOST_ACTORS
 from action_indrnn.dataset import Clips, Integers, draw_frames, even_shares, sample_frames
+from action_indrnn.every_frame import Pieces
 from action_indrnn.seeds import seed_torch
 
 WEIGHTS, _ORDER, _FRAMES, _DROPOUT, _VARIATION = 4, 1, 2, 3, 5  # what a number is for; 0 is the split's
-_TIMING, _SHEAR, _MIRROR, _NOISE, _JOINTS, _BODIES, _SPLICE = 6, 7, 8, 9, 10, 11, 12
+_TIMING, _SHEAR, _MIRROR, _NOISE, _JOINTS, _BODIES, _SPLICE, _PIECES = 6, 7, 8, 9, 10, 11, 12, 13
 
 
 class Batches:
@@ -39,6 +40,7 @@ class Batches:
         numbers: Integers,
         device: torch.device,
         pairs: Sequence[tuple[int, int]] = (),
+        pieces: Pieces | None = None,
     ) -> None:
         """Take in which clips to train on.
 
@@ -49,6 +51,7 @@ class Batches:
             numbers: those to train on.
             device: where batches are wanted.
             pairs: left and right joints, for mirror images.
+            pieces: what to see instead of single clips; see `every_frame`.
 
         Raises:
             ValueError: a batch cannot be shared by the parts and processes, or has no variance; or mirror
@@ -61,6 +64,7 @@ class Batches:
         self.labels = labels
         self.numbers = numbers
         self.device = device
+        self.pieces = pieces
         self.swapped = augment.mirrored_joints(clips.rows.shape[1], pairs).to(device)
         self.size = min(settings.train.batch, len(numbers))
         self.steps = len(numbers) // self.size
@@ -79,7 +83,7 @@ class Batches:
         return order[: self.steps * self.size].reshape(self.steps, self.size)
 
     def parts(self, numbers: Integers, step: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields this process's share of every part of a batch: x (S, B, F) and labels (B,).
+        """Yields this process's share of every part of a batch: x (S, B, F) and labels (B,) or (S, B).
 
         torch's random numbers, which dropout takes, begin at the step's place.
 
@@ -97,14 +101,28 @@ class Batches:
         size = len(numbers) // self.settings.train.accumulate
         for start in range(0, len(numbers), size):
             mine = processes.share(size, start)
-            x = self._sent(self._sampled(numbers, mine, frames, uniform, step))
+            labels: NDArray[np.int64] = self.labels[numbers[mine]]
+            if self.pieces is None:
+                x = self._sent(self._sampled(numbers, mine, frames, uniform, step))
+            else:
+                x, labels = self._drawn(self.pieces, numbers, mine, step)
             if data.splice:
                 x = self._spliced(x, numbers, mine, frames, step)
             x = self._varied(x, len(numbers), mine, step)
             if data.rotation or data.scaling:
                 x = augment.vary(x, self._sent(varied[mine]), data.rotation, data.scaling)
             x = self._damaged(x, len(numbers), mine, step)
-            yield x, self._sent(self.labels[numbers[mine]])
+            yield x, self._sent(labels)
+
+    def _drawn(self, pieces: Pieces, numbers: Integers, mine: slice, step: int) -> tuple[Tensor, Integers]:
+        """Pieces (S, B, F) that begin with this process's clips, and each frame's output (S, B)."""
+        seed = self.settings.train.seed
+        parts = [
+            pieces.draw(int(numbers[at]), np.random.default_rng([seed, _PIECES, step, at]))
+            for at in range(len(numbers))[mine]
+        ]
+        labels = np.stack([labels for _, labels in parts], axis=1)
+        return self._sent(torch.from_numpy(np.stack([x for x, _ in parts], axis=1))), labels
 
     def _random(self, purpose: int, step: int) -> np.random.Generator:
         return np.random.default_rng([self.settings.train.seed, purpose, step])

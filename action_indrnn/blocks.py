@@ -22,6 +22,7 @@ def recurrent_block(
         activation=config.activation,
         bounded=config.bound == "clamp",
         last=last,
+        memory=config.memory,
     )
 
 

@@ -23,10 +23,20 @@ from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import View
+from action_indrnn.decision import DETECTING, Rule
 from action_indrnn.models import Classifier, build
 
 _KEY = "action_indrnn"
-_OWN = {"program", "seed", "epochs", "clips", "held_out", "clip_frames", "measured"}  # of each of many seeds
+_OWN = {
+    "program",
+    "seed",
+    "epochs",
+    "clips",
+    "held_out",
+    "clip_frames",
+    "measured",
+    "rule",
+}  # of each of many seeds
 
 
 class Measured(BaseModel):
@@ -59,6 +69,8 @@ class Card(BaseModel):
         held_out: the validation clips, in words.
         clip_frames: median length of the training clips; none in a file written before that.
         measured: on the test split, once; none in a file written before that.
+        rule: when a stream says that an action begins and ends, fitted on held-out clips; none where there
+            were none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,6 +90,11 @@ class Card(BaseModel):
     held_out: str
     clip_frames: float | None = None
     measured: Measured | None = None
+    rule: Rule | None = None
+
+    def decides(self) -> Rule:
+        """The rule of its streams: its own, or the one of its kind."""
+        return self.rule or (DETECTING if self.config.detects else Rule())
 
     def layout(self) -> Layout:
         """The joint layout."""
@@ -211,7 +228,7 @@ def combine(paths: Sequence[Path], out: Path) -> Card:
     }
     network = cards[0].config.model.model_copy(update={"members": len(paths)})
     config = cards[0].config.model_copy(update={"model": network})
-    card = cards[0].model_copy(update={"config": config, "measured": None})
+    card = cards[0].model_copy(update={"config": config, "measured": None, "rule": None})
     with replacing(out) as partial:
         save_file(weights, partial, {_KEY: card.model_dump_json()})
     return card

@@ -137,7 +137,7 @@ class Classifier(nn.Module, ABC):
             if isinstance(module, _STEPPING):
                 module.reverse = True
 
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, state: State | None = None, every: bool = False) -> tuple[Tensor, State]:
         """Returns the logits (B, K) after the last step of x, and the state to go on from.
 
         Feeding a clip in pieces, each with the state of the one before, gives the logits of the whole clip in
@@ -146,6 +146,7 @@ class Classifier(nn.Module, ABC):
         Args:
             x: features, (T, B, F).
             state: one (B, H) for every module in `memories()`; zeros if not given.
+            every: give the logits after every step, (T, B, K); of a network that is read at its last step.
 
         Raises:
             ValueError: features or a state that do not fit the model.
@@ -167,6 +168,8 @@ class Classifier(nn.Module, ABC):
         if self.difference is not None:
             seen = recur(self.difference, seen)
         y = self.body(seen if self.input_norm is None else self.input_norm(seen), recur)
+        if every:
+            return self.classifier(y), tuple(after)
         read = [y[0 if self.reverse else -1]] if self.reads_last else []
         if self.mean is not None:
             read.append(recur(self.mean, y))
@@ -202,13 +205,13 @@ class Bidirectional(Classifier):
         """Returns the one's output at the last frame beside the other's at the first, (1, B, 2 H)."""
         return torch.cat((self.ahead(x)[0], self.back(x)[0]), dim=1)[None]
 
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, state: State | None = None, every: bool = False) -> tuple[Tensor, State]:
         """Returns the logits (B, K) of whole clips x (T, B, F), and no state.
 
         Raises:
-            ValueError: a state is given, or features that do not fit the model.
+            ValueError: a state or every step's logits are asked for, or features that do not fit the model.
         """
-        if state is not None:
+        if state is not None or every:
             raise ValueError("a bidirectional network needs the whole clip at once, it goes on from no state")
         return super().forward(x)
 

@@ -103,10 +103,17 @@ def stream(
     ] = None,
     windows: Annotated[int, typer.Option(min=1, help="Staggered windows.")] = 2,
     people: Annotated[int, typer.Option(min=1, help="Most persons followed at once.")] = 4,
-    threshold: Annotated[float, typer.Option(help="Probability from which on an action begins.")] = 0.6,
-    release: Annotated[float, typer.Option(help="Probability under which it ends.")] = 0.4,
-    smoothing: Annotated[float, typer.Option(help="Seconds over which probabilities are smoothed.")] = 0.3,
-    hold: Annotated[float, typer.Option(help="Seconds over the threshold before an action begins.")] = 0.0,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Probability from which on an action begins; as the other three, the model's own."),
+    ] = None,
+    release: Annotated[float | None, typer.Option(help="Probability under which it ends.")] = None,
+    smoothing: Annotated[
+        float | None, typer.Option(help="Seconds over which probabilities are smoothed.")
+    ] = None,
+    hold: Annotated[
+        float | None, typer.Option(help="Seconds over the threshold before an action begins.")
+    ] = None,
     threads: Threads = 1,
 ) -> None:
     """Answer after every frame: JSON Lines in, JSON Lines out.
@@ -132,15 +139,14 @@ def stream(
     from action_indrnn import dialogue, frame_socket
     from action_indrnn.data_prep import layout
     from action_indrnn.data_prep.sources import Source
-    from action_indrnn.decision import Rule
     from action_indrnn.dialogue import Dialogue
     from action_indrnn.recognizer import Recognizer
     from action_indrnn.streaming import Stream
 
     place = frame_socket.address(listen) if listen else None
     joint_layout = layout.find(recorded) if recorded else None
-    rule = Rule(smoothing=smoothing, threshold=threshold, release=release, hold=hold)
     recognizer = Recognizer.load(model)
+    rule = recognizer.card.decides().but(smoothing=smoothing, threshold=threshold, release=release, hold=hold)
     given = {} if duration is None else {"duration": duration}
     lock = Lock()
 

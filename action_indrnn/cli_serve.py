@@ -46,7 +46,6 @@ def serve(
     _device("cpu", threads)
     from action_indrnn.data_prep import layout
     from action_indrnn.data_prep.layout import Layout
-    from action_indrnn.decision import Rule
 
     try:
         from action_indrnn import server, sockets
@@ -63,9 +62,9 @@ def serve(
     given: dict[str, object] = {"rate": rate, "people": people}
     if duration is not None:
         given["duration"] = duration
-    if threshold is not None:
-        given["rule"] = Rule(threshold=threshold, release=min(threshold, Rule().release))
     recognizer = Recognizer.load(model)
+    if threshold is not None:
+        given["rule"] = recognizer.card.decides().but(threshold=threshold)
 
     def fresh(layout: Layout | None) -> Stream:
         return recognizer.stream(layout, **given)

@@ -142,7 +142,7 @@ def evaluate(
         bool, typer.Option("--allow-overlap", help="Also where the model has trained on test clips.")
     ] = False,
     over_time: Annotated[
-        bool, typer.Option("--over-time", help="Say also how soon, and how well on unsegmented streams.")
+        bool, typer.Option("--over-time", help="Say also how soon, and how well on untrimmed streams.")
     ] = False,
     device: Device = "cpu",
     threads: Threads = 1,
@@ -169,8 +169,8 @@ def evaluate(
         if not processes.is_first():
             return
     print(evaluation.as_text(found.report))
-    if found.early and found.unsegmented:
-        print(timing.as_text(found.early, found.unsegmented))
+    if found.early:
+        print(timing.as_text(found.early, found.streams))
     if found.partial:
         print("a partial set: this accuracy does not compare with published ones")
     if json_file:

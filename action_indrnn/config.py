@@ -31,9 +31,15 @@ class Data(Section):
         frames: number of frames sampled from a clip.
         sampling: which frames: one of each of as many "segments", as published, which shows a clip of fewer
             than twice `frames` in part; or the "whole" clip in even steps, with frames made between the
-            recorded ones where there are too few.
+            recorded ones where there are too few; or "every" frame, for a network that detects actions in
+            untrimmed recordings: it has one output more, for frames without an action, learns each frame's
+            class from pieces of `frames` of clips and pauses after one another, and from the set's untrimmed
+            recordings, and answers for a clip by the mean over its frames.
         align: whether every clip is turned and scaled until the main actor, when first seen, faces the camera
             in the size of all; see `data_prep.normalize.alignment`.
+        follow: with "every" frame, seconds in which the place, direction and size that a body is seen from
+            follow it; see `data_prep.following`.
+        pause: with "every" frame, mean seconds between the clips.
         frames_deviation: standard deviation of that number, which is then drawn anew for every batch and, in
             a test, every pass; see `dataset.draw_frames`.
         rotation: largest angle about each axis by which a clip in training is turned at random, degrees.
@@ -50,8 +56,10 @@ class Data(Section):
     """
 
     frames: Count = 20
-    sampling: Literal["segments", "whole"] = "segments"
+    sampling: Literal["segments", "whole", "every"] = "segments"
     align: bool = False
+    follow: Positive = 1.0
+    pause: Positive = 1.0
     frames_deviation: Annotated[float, Field(ge=0)] = 0.0
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
     scaling: Probability = 0.0
@@ -71,6 +79,10 @@ class Data(Section):
             raise ValueError(
                 f"sampling 'whole' gives every clip as many steps and expects speed 0, found {self.speed:g}"
             )
+        if self.sampling == "every":
+            for name, expected in (("align", False), ("crop", 1), ("splice", 0), ("frames_deviation", 0)):
+                if (found := getattr(self, name)) != expected:
+                    raise ValueError(f"sampling 'every' expects {name} {expected}, found {found}")
         return self
 
 
@@ -188,6 +200,24 @@ class Config(Section):
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     published: Annotated[tuple[Published, ...], Field(strict=False)] = ()
+
+    @property
+    def detects(self) -> bool:
+        """Whether the network tells frames of actions from frames without one."""
+        return self.data.sampling == "every"
+
+    def outputs(self, classes: int) -> int:
+        """How many logits there are for so many classes; the one for no action, if any, is the last."""
+        return classes + self.detects
+
+    @model_validator(mode="after")
+    def _answers_every_frame(self) -> "Config":
+        if self.detects and (self.model.pooling != "last" or self.model.bidirectional):
+            raise ValueError(
+                "data.sampling 'every' expects model.pooling 'last' and model.bidirectional false: "
+                "every frame is answered"
+            )
+        return self
 
 
 TASK_PREFIX = "task_"  # the name of a configuration for another task than action recognition begins so

@@ -17,17 +17,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from action_indrnn.config import Data
-from action_indrnn.data_prep import protocols
+from action_indrnn.data_prep import protocols, untrimmed
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.bodies import MOST_ACTORS
 from action_indrnn.data_prep.clip import Clip
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import alignment
+from action_indrnn.data_prep.untrimmed import Untrimmed
 
 Integers = NDArray[np.int64]
 SplitName = Literal["train", "validation", "test"]
 Where = Literal["auto", "device", "host"]
-Sampling = Literal["segments", "whole"]
+Sampling = Literal["segments", "whole", "every"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,18 @@ def split(
     held = np.isin(groups, chosen)
     words = f"subjects {', '.join(map(str, chosen))}" if validation == "subjects" else f"{count} random clips"
     return Split(train[~held], train[held], test, words)
+
+
+def recordings_of(prepared: PreparedSet, clips: Integers) -> list[Untrimmed]:
+    """The set's untrimmed recordings that only some clips were cut from, by the columns that both have."""
+    recordings = untrimmed.read(prepared.path)
+    if not recordings:
+        return []
+    keys = list(prepared.index[list(recordings[0].columns)].itertuples(index=False, name=None))
+    chosen = {keys[number] for number in clips}
+    others = {keys[number] for number in np.setdiff1d(np.arange(len(keys)), clips)}
+    own = [(one, tuple(one.columns.values())) for one in recordings]
+    return [one for one, key in own if key in chosen and key not in others]
 
 
 def draw_frames(frames: int, deviation: float, random: np.random.Generator) -> int:

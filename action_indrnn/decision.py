@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 class Rule:
     """When an action is said to begin and to end.
 
-    A network knows no class for "nothing": it spreads its probability then, or errs; a higher threshold says
-    less. The defaults found most with fewest false alarms on held-out performers of two data sets, whose
-    clips followed each other without a pause; see docs/live.md.
+    A network that learnt whole clips knows no class for "nothing": it spreads its probability then, or errs;
+    a higher threshold says less. The defaults are for such a one: they found most with fewest false alarms
+    on held-out performers of two data sets, whose clips followed each other without a pause; see
+    docs/live.md.
 
     Attributes:
         smoothing: seconds after which an earlier probability counts 1 / e.
@@ -47,6 +48,17 @@ class Rule:
             raise ValueError(
                 f"release: expected at most the threshold {self.threshold:g}, found {self.release:g}"
             )
+
+    def but(self, **given: float | None) -> "Rule":
+        """The rule with the values that are not none; a lower threshold takes `release` with it."""
+        wanted = {name: value for name, value in given.items() if value is not None}
+        if "threshold" in wanted:
+            wanted = {"release": min(self.release, wanted["threshold"]), **wanted}
+        return replace(self, **wanted)  # type: ignore[arg-type] # all but `restart` are numbers
+
+
+# Of a network that detects actions; see docs/live.md.
+DETECTING = Rule(smoothing=0.0, threshold=0.5, release=0.2, hold=0.1)
 
 
 @dataclass(frozen=True)

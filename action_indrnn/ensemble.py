@@ -37,12 +37,13 @@ class Ensemble(Classifier):
         """Not walked: the members have bodies of their own."""
         raise TypeError("an ensemble has no body")
 
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, state: State | None = None, every: bool = False) -> tuple[Tensor, State]:
         """Returns the logarithms of the mean probabilities (B, K) after the last step, and all states.
 
         Args:
             x: features, (T, B, F).
             state: one (B, H) for every module in `memories()`; zeros if not given.
+            every: give them after every step, (T, B, K).
 
         Raises:
             ValueError: features or a state that do not fit the members.
@@ -52,7 +53,7 @@ class Ensemble(Classifier):
         found, after = [], []
         at = 0
         for member, size in zip(self.members, self.sizes, strict=True):
-            logits, own = member(x, None if state is None else state[at : at + size])
+            logits, own = member(x, None if state is None else state[at : at + size], every)
             at += size
             found.append(logits)
             after.extend(own)
@@ -60,6 +61,6 @@ class Ensemble(Classifier):
 
 
 def mean_logits(logits: Sequence[Tensor]) -> Tensor:
-    """The logarithms (B, K) of the mean of several networks' probabilities, from their logits (B, K)."""
-    shares = torch.stack([one.log_softmax(dim=1) for one in logits])
+    """The logarithms (..., K) of the mean of several networks' probabilities, from their logits (..., K)."""
+    shares = torch.stack([one.log_softmax(dim=-1) for one in logits])
     return shares.logsumexp(dim=0) - math.log(len(logits))

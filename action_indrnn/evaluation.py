@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from action_indrnn import processes
+from action_indrnn import every_frame, processes
 from action_indrnn.config import Config
+from action_indrnn.data_prep.layout import Layout
 from action_indrnn.dataset import Clips, Integers, Sampling, draw_frames
 from action_indrnn.models import Classifier
 
@@ -79,6 +80,56 @@ def scores(
             logits[which, start : start + count] = found.reshape(len(which), len(some), -1)
     processes.total(torch.from_numpy(logits))
     model.train(was_training)
+    return _checked(logits, clips, numbers)
+
+
+def judged(
+    model: Classifier,
+    clips: Clips,
+    numbers: Integers,
+    settings: Config,
+    layout: Layout,
+    *,
+    passes: int | None = None,
+    progress: str = "",
+) -> NDArray[np.float32]:
+    """`scores` as the settings say, in another number of passes where given.
+
+    A network that detects actions sees every frame of a clip, in one pass, and says the mean over them.
+    """
+    data = settings.data
+    if settings.detects:
+        return _of_every_frame(model, clips, numbers, settings, layout)
+    return scores(
+        model,
+        clips,
+        numbers,
+        frames=data.frames,
+        sampling=data.sampling,
+        deviation=data.frames_deviation,
+        passes=settings.evaluate.passes if passes is None else passes,
+        batch=settings.evaluate.batch,
+        progress=progress,
+    )
+
+
+@torch.inference_mode()
+def _of_every_frame(
+    model: Classifier, clips: Clips, numbers: Integers, settings: Config, layout: Layout
+) -> NDArray[np.float32]:
+    """(1, N, K); several processes do all the same work."""
+    device, was_training = next(model.parameters()).device, model.training
+    model.eval()
+    found = np.zeros((1, len(numbers), model.classes - 1), np.float32)
+    count = max(1, settings.evaluate.batch // 8)  # clips are longer than what is sampled of them
+    for some, x, lengths in every_frame.batches(clips, numbers, layout, settings.data.follow, count):
+        means = every_frame.running_means(model(x.to(device), every=True)[0]).cpu()
+        found[0, some] = means[lengths - 1, torch.arange(len(lengths))].numpy()
+    model.train(was_training)
+    return _checked(found, clips, numbers)
+
+
+def _checked(logits: NDArray[np.float32], clips: Clips, numbers: Integers) -> NDArray[np.float32]:
     wrong = np.flatnonzero(~np.isfinite(logits).all(axis=(0, 2)))
     if wrong.size:
         raise ValueError(f"expected finite logits, found others for {clips.names[numbers[wrong[0]]]}")
@@ -208,20 +259,11 @@ def measure(
     labels: Integers,
     classes: list[str],
     settings: Config,
+    layout: Layout,
     progress: str = "",
 ) -> Report:
     """The report on some clips, sampled as the settings say; `labels` are those of all clips."""
-    logits = scores(
-        model,
-        clips,
-        numbers,
-        frames=settings.data.frames,
-        sampling=settings.data.sampling,
-        deviation=settings.data.frames_deviation,
-        passes=settings.evaluate.passes,
-        batch=settings.evaluate.batch,
-        progress=progress,
-    )
+    logits = judged(model, clips, numbers, settings, layout, progress=progress)
     return Report.of([clips.names[number] for number in numbers], classes, labels[numbers], logits)
 
 

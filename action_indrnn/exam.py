@@ -10,8 +10,9 @@ from action_indrnn import dataset, evaluation, over_time
 from action_indrnn.data_prep import archive
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.dataset import Clips, Integers, Split
+from action_indrnn.detection import Detection
 from action_indrnn.evaluation import Report
-from action_indrnn.over_time import Early, Unsegmented
+from action_indrnn.over_time import Early
 from action_indrnn.recognizer import Recognizer
 
 
@@ -73,9 +74,9 @@ class Exam:
     def report(self, progress: str = "") -> Report:
         """Accuracy on the test clips; `progress` is what a progress bar is called."""
         model, settings = self.recognizer.model, self.recognizer.card.config
-        classes = self.prepared.classes
+        classes, layout = self.prepared.classes, self.recognizer.card.layout()
         return evaluation.measure(
-            model, self.clips, self.split.test, self.labels, classes, settings, progress
+            model, self.clips, self.split.test, self.labels, classes, settings, layout, progress
         )
 
     def some(self, most: int) -> Integers:
@@ -84,8 +85,8 @@ class Exam:
         chosen: Integers = test[np.linspace(0, len(test) - 1, min(most, len(test))).round().astype(int)]
         return chosen
 
-    def over_time(self, most: int | None = None) -> tuple[Early, Unsegmented]:
-        """How soon the test clips are recognised, and decisions on streams of them.
+    def over_time(self, most: int | None = None) -> tuple[Early, list[Detection]]:
+        """How soon the test clips are recognised, and decisions on streams of them and on real recordings.
 
         Args:
             most: of more clips evenly many are left out.
@@ -94,4 +95,5 @@ class Exam:
             ValueError: the network needs the whole clip.
         """
         numbers = self.split.test if most is None else self.some(most)
-        return over_time.measure(self.recognizer, self.clips, numbers, self.labels)
+        real = dataset.recordings_of(self.prepared, self.split.test)
+        return over_time.measure(self.recognizer, self.clips, numbers, self.labels, real)

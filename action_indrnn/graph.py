@@ -44,6 +44,7 @@ def _block(config: Graph, joints: int, channels: int, *, last: bool = False) -> 
         activation=config.activation,
         bounded=config.bound == "clamp",
         last=last,
+        memory=config.memory,
     )
 
 

@@ -4,6 +4,7 @@ Shapes: `T` frames, `B` clips in a batch, `H` units; sequences are time-major (T
 Source: Li et al., CVPR 2018 (eq. 4 for the bounds) and arXiv 1910.06251, as in Sunnydreamrain/IndRNN_pytorch.
 """
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -41,6 +42,8 @@ class IndRNN(nn.Module):
         activation: "relu", "tanh" or "identity".
         bounded: whether `clamp_` holds u in [-bound, bound].
         last: whether this is the layer that the answer is read from.
+        memory: steps after which a state is 1 / e of what it was, at the bound; none for the bound of
+            `length` and `magnification`.
 
     Attributes:
         reverse: whether time is walked from the last step to the first.
@@ -55,11 +58,12 @@ class IndRNN(nn.Module):
         activation: Activation = "relu",
         bounded: bool = True,
         last: bool = False,
+        memory: int | None = None,
     ) -> None:
         super().__init__()
         self.units = units
-        self.bound = u_bound(length, magnification)
-        self.low = u_low(length, magnification) if last else 0.0
+        self.bound = u_bound(length, magnification) if memory is None else math.exp(-1 / memory)
+        self.low = u_low(length, magnification) if last and memory is None else 0.0
         self.activation = activation
         self.bounded = bounded
         self.reverse = False

@@ -136,7 +136,7 @@ def build(
     Args:
         config: without the other tables the network sees joints alone.
         features: F, numbers in a frame.
-        classes: K.
+        classes: K; a network that detects actions has one output more, see `Config.outputs`.
         layout: of the joints, for a configuration with other streams than joints.
 
     Raises:
@@ -148,6 +148,7 @@ def build(
         member = config.model_copy(update={"model": one}) if isinstance(config, Config) else one
         return Ensemble([build(member, features, classes, layout) for _ in range(model.members)])
     names = config.data.streams if isinstance(config, Config) else _JOINTS_ALONE
+    classes = config.outputs(classes) if isinstance(config, Config) else classes
     network = _build(model, features, classes, _streams(names, features, layout), layout)
     if model.bidirectional:
         back = _build(model, features, classes, _streams(names, features, layout), layout)

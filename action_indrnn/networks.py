@@ -46,6 +46,8 @@ class Recurrent(Network):
         bound: how u is held in that bound: clamped after every step of the optimiser, drawn back by a penalty
             on what exceeds it, or not at all.
         bound_penalty: factor of that penalty.
+        memory: steps after which a state is at most 1 / e of what it was, |u| <= exp(-1 / memory): in an
+            endless stream what grows, or stays for ever, goes wrong. None for the bound above.
     """
 
     norm: Literal["after", "before"] = "after"
@@ -56,6 +58,7 @@ class Recurrent(Network):
     magnification: Annotated[float, Field(ge=1)] = 5.0
     bound: Literal["clamp", "penalty", "none"] = "clamp"
     bound_penalty: Positive = 1.0
+    memory: Annotated[Count | None, BeforeValidator(lambda v: None if v == "none" else v)] = None
 
 
 class Layered(Recurrent):

@@ -49,7 +49,8 @@ class Learner:
         With several processes these are of this process's clips.
 
         Args:
-            parts: `accumulate` equal parts of the batch: x (T, B, F) and labels (B,) on the model's device.
+            parts: `accumulate` equal parts of the batch: x (T, B, F) and labels on the model's device, (B,)
+                or, of every frame, (T, B).
             rate: the learning rate.
         """
         for group in self.optimizer.param_groups:
@@ -73,13 +74,15 @@ class Learner:
         """Adds a part's gradients to those of the parts before."""
         half = self.train.precision == "bfloat16"
         with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
-            logits, _ = self._run(x)
+            logits, _ = self._run(x) if labels.ndim == 1 else self._run(x, every=True)
         logits = logits.float() if half else logits
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.train.label_smoothing)
+        smoothing = self.train.label_smoothing
+        loss = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), label_smoothing=smoothing)
         loss = loss + self.model.penalty()
         (loss / self.train.accumulate).backward()  # type: ignore[no-untyped-call]
-        correct = (logits.detach().argmax(dim=1) == labels).sum()
-        return torch.stack([loss.detach().double() * len(labels), correct.double()])
+        clips = labels.shape[-1]
+        correct = (logits.detach().argmax(dim=-1) == labels).double().mean() * clips
+        return torch.stack([loss.detach().double() * clips, correct])
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -1,4 +1,4 @@
-"""Early recognition: accuracy against how much of a clip was seen, and decisions on unsegmented streams.
+"""Early recognition: accuracy against how much of a clip was seen, and decisions on untrimmed streams.
 
 Shapes: `N` clips, `S` sampled frames, `B` clips in a batch, `K` classes.
 """
@@ -12,19 +12,19 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from action_indrnn import detection, every_frame
+from action_indrnn.config import Config
 from action_indrnn.data_prep import normalize
+from action_indrnn.data_prep.layout import Layout
+from action_indrnn.data_prep.untrimmed import Untrimmed
 from action_indrnn.dataset import Clips, Integers, Sampling
+from action_indrnn.detection import Detection
 from action_indrnn.evaluation import SEED
 from action_indrnn.models import Classifier
-from action_indrnn.people import Bodies
 from action_indrnn.recognizer import Recognizer
-from action_indrnn.scene import RATE
 from action_indrnn.step import check_causal
-from action_indrnn.streaming import FrameAnswers, feed_all
 
 SHARES = tuple(range(10, 101, 10))  # percent
-STREAM_MINUTES = 10.0  # of unsegmented streams, at 30 frames a second
-CLIPS = 20  # in a stream, one after another without a pause
 
 
 @dataclass(frozen=True)
@@ -43,24 +43,6 @@ class Early:
     decided: float
     decision_frames: float
     decision_share: float
-
-
-@dataclass(frozen=True)
-class Unsegmented:
-    """Decisions on streams of clips laid end to end.
-
-    Attributes:
-        minutes, clips: how much was streamed.
-        found: share of the clips with a segment of their class that begins in them.
-        false_alarms: segments that are none of those, or repeat one: a minute.
-        delay: seconds from a clip's start to that segment's being said, the mean; NaN if there are none.
-    """
-
-    minutes: float
-    clips: int
-    found: float
-    false_alarms: float
-    delay: float
 
 
 @torch.inference_mode()
@@ -110,104 +92,79 @@ def early(logits: NDArray[np.float32], labels: Integers, lengths: Integers) -> E
     return Early(accuracy, decided, frames, float(shares.mean()))
 
 
-def unsegmented(
-    recognizer: Recognizer, clips: Clips, numbers: Integers, labels: Integers, minutes: float = STREAM_MINUTES
-) -> Unsegmented:
-    """What the rule says of clips laid end to end, in random order; labels are those of all clips."""
-    order = np.random.default_rng(SEED).permutation(numbers)
-    lengths = clips.length.numpy()
-    within = np.cumsum(lengths[order]) <= max(minutes * 60 * RATE, lengths[order[0]])
-    order = order[within]
-    rows = [order[first : first + CLIPS] for first in range(0, len(order), CLIPS)]
-    streams = [recognizer.stream() for _ in rows]
-    scenes = [[bodies for number in row for bodies in _frames(clips, int(number))] for row in rows]
-    said: list[list[tuple[float, int]]] = [[] for _ in rows]
-    longest = max(map(len, scenes))
-    for frame in tqdm(range(longest), desc="streams", unit=" frames", disable=None, leave=False):
-        now = [number for number, scene in enumerate(scenes) if frame < len(scene)]
-        answers = feed_all([(streams[number], scenes[number][frame], frame / RATE) for number in now])
-        for number, answer in zip(now, answers, strict=True):
-            said[number] += [(answer.time, label) for label in _begun(answer)]
-    right, total, delays = 0, 0, []
-    for row, events in zip(rows, said, strict=True):
-        ends = np.cumsum(lengths[row]) / RATE
-        found: set[int] = set()
-        for time, label in events:
-            place = min(int(np.searchsorted(ends, time, side="right")), len(row) - 1)
-            total += 1
-            if labels[row[place]] == label and place not in found:
-                found.add(place)
-                delays.append(time - (ends[place - 1] if place else 0.0))
-        right += len(found)
-    spent = float(lengths[order].sum() / RATE / 60)
-    delay = float(np.mean(delays)) if delays else float("nan")
-    return Unsegmented(spent, len(order), right / len(order), (total - right) / spent, delay)
+def _every_frame(
+    model: Classifier, clips: Clips, numbers: Integers, settings: Config, layout: Layout
+) -> NDArray[np.float32]:
+    """The same of a network that detects actions: after even shares of every clip, (S, N, K)."""
+    steps = settings.data.frames
+    found = np.zeros((steps, len(numbers), model.classes - 1), np.float32)
+    count = max(1, settings.evaluate.batch // 8)
+    for some, x, lengths in every_frame.batches(clips, numbers, layout, settings.data.follow, count):
+        means = every_frame.running_means(model(x, every=True)[0])  # (T, B, K)
+        shares = (torch.arange(1, steps + 1)[:, None] * lengths / steps).ceil().long() - 1
+        found[:, some] = means[shares, torch.arange(len(lengths))].numpy()
+    return found
 
 
 def measure(
-    recognizer: Recognizer, clips: Clips, numbers: Integers, labels: Integers
-) -> tuple[Early, Unsegmented]:
-    """Both, of some clips, sampled as the model's settings say; labels are those of all clips.
+    recognizer: Recognizer, clips: Clips, numbers: Integers, labels: Integers, real: Sequence[Untrimmed]
+) -> tuple[Early, list[Detection]]:
+    """Both, of some clips, sampled as the model's settings say.
+
+    Args:
+        recognizer: of a causal network.
+        clips: of the set.
+        numbers: the clips to measure.
+        labels: of all clips.
+        real: the untrimmed recordings to measure, if there are any.
 
     Raises:
         ValueError: the network or its view needs the whole clip.
     """
     normalize.check_causal(recognizer.card.view)
     settings = recognizer.card.config
-    logits = running_logits(
-        recognizer.model,
-        clips,
-        numbers,
-        frames=settings.data.frames,
-        sampling=settings.data.sampling,
-        passes=settings.evaluate.passes,
-        batch=settings.evaluate.batch,
-    )
+    if settings.detects:
+        with torch.inference_mode():
+            logits = _every_frame(recognizer.model, clips, numbers, settings, recognizer.card.layout())
+    else:
+        logits = running_logits(
+            recognizer.model,
+            clips,
+            numbers,
+            frames=settings.data.frames,
+            sampling=settings.data.sampling,
+            passes=settings.evaluate.passes,
+            batch=settings.evaluate.batch,
+        )
     found = early(logits, labels[numbers], clips.length.numpy()[numbers])
-    return found, unsegmented(recognizer, clips, numbers, labels)
+    kinds = {
+        "clips end to end": detection.end_to_end(clips, numbers, labels),
+        "clips with pauses": detection.paused(clips, numbers, labels),
+        "real recordings": list(real),
+    }
+    return found, [detection.detect(recognizer, name, kind) for name, kind in kinds.items() if kind]
 
 
-def _frames(clips: Clips, number: int) -> Sequence[Bodies]:
-    """The bodies of every frame of a clip, by actor."""
-    length, bodies = int(clips.length[number]), int(clips.bodies[number])
-    start = int(clips.start[number])
-    joints = (
-        clips.rows[start : start + length * bodies].numpy().reshape(bodies, length, *clips.rows.shape[1:])
-    )
-    return [
-        {actor: joints[actor, frame] for actor in range(bodies) if not np.isnan(joints[actor, frame]).any()}
-        for frame in range(length)
-    ]
-
-
-def _begun(answer: FrameAnswers) -> list[int]:
-    """The classes of the segments that begin: of pairs, and of persons who are in none."""
-    paired = {name for one in answer.answers if len(one.bodies) > 1 for name in one.bodies}
-    return [
-        event.segment.label
-        for event in answer.events
-        if event.segment.end is None and (len(event.bodies) > 1 or event.bodies[0] not in paired)
-    ]
-
-
-def table(found: Early, streams: Unsegmented) -> dict[str, Any]:
+def table(found: Early, streams: Sequence[Detection]) -> dict[str, Any]:
     """Both as JSON's types; none where there is no number."""
-    rows = {"early": asdict(found), "unsegmented": asdict(streams)}
-    for row in rows.values():
+    rows = [asdict(found), *(asdict(one) | {"f1": one.f1} for one in streams)]
+    for row in rows:
         row |= {key: None for key, value in row.items() if value != value}
-    return rows
+    return {"early": rows[0], "streams": rows[1:]}
 
 
-def as_text(found: Early, streams: Unsegmented) -> str:
+def as_text(found: Early, streams: Sequence[Detection]) -> str:
     """Both for a screen."""
-    return "\n".join(
-        [
-            "seen      " + " ".join(f"{f'{share}%':>6}" for share in found.accuracy),
-            "top-1     " + " ".join(f"{value:>6.1%}" for value in found.accuracy.values()),
-            f"decision  right and staying so after {found.decision_frames:.1f} frames, "
-            f"{found.decision_share:.0%} of the clip (mean of the {found.decided:.1%} that end right)",
-            f"streams   {streams.clips} clips laid end to end, {streams.minutes:.1f} minutes: "
-            f"{streams.found:.1%} found, after {streams.delay:.2f} s; "
-            f"{streams.false_alarms:.1f} false alarms a minute",
-        ]
-    )
+    lines = [
+        "seen      " + " ".join(f"{f'{share}%':>6}" for share in found.accuracy),
+        "top-1     " + " ".join(f"{value:>6.1%}" for value in found.accuracy.values()),
+        f"decision  right and staying so after {found.decision_frames:.1f} frames, "
+        f"{found.decision_share:.0%} of the clip (mean of the {found.decided:.1%} that end right)",
+        "streams             minutes  actions   found  false alarms/min   after    F1  frames right",
+    ]
+    lines += [
+        f"{one.streams:<19}{one.minutes:>8.1f}{one.actions:>9}{one.found:>8.1%}{one.false_alarms:>18.1f}"
+        f"{one.delay:>6.2f} s{one.f1:>6.3f}{one.frames:>14.1%}"
+        for one in streams
+    ]
+    return "\n".join(lines)

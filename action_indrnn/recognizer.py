@@ -114,16 +114,7 @@ class Recognizer:
         layout = self.card.layout()
         store = Clips.of_clips([normalize(clip, layout, self.card.view) for clip in clips])
         store = store.shown_as(settings.data, layout)
-        logits = evaluation.scores(
-            self.model,
-            store,
-            np.arange(len(clips)),
-            frames=settings.data.frames,
-            sampling=settings.data.sampling,
-            deviation=settings.data.frames_deviation,
-            passes=settings.evaluate.passes,
-            batch=settings.evaluate.batch,
-        )
+        logits = evaluation.judged(self.model, store, np.arange(len(clips)), settings, layout)
         return [
             Verdict(clip.name, self.card.classes, row)
             for clip, row in zip(clips, evaluation.probabilities(logits), strict=True)

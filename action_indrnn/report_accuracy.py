@@ -7,9 +7,10 @@ import numpy as np
 
 from action_indrnn import folds, published
 from action_indrnn.charts import figure, lines
+from action_indrnn.detection import Detection
 from action_indrnn.exam import Exam
 from action_indrnn.markup import Markup, element, join, table
-from action_indrnn.over_time import Early, Unsegmented
+from action_indrnn.over_time import Early
 from action_indrnn.run_record import Record
 from action_indrnn.scene import RATE
 
@@ -239,12 +240,14 @@ def over_time(exam: Exam | None, name: str) -> Markup:
             chart,
             f"{len(exam.some(MOST_CLIPS)):,} test clips{of}; an answer costs one step.",
         ),
-        _told(early, streams),
+        *_told(early, streams),
         class_="charts",
     )
 
 
-def _told(early: Early, streams: Unsegmented) -> Markup:
+def _told(early: Early, streams: Sequence[Detection]) -> tuple[Markup, Markup]:
+    """Two tables."""
+
     def or_dash(value: float, words: str) -> str:
         return "–" if math.isnan(value) else words
 
@@ -261,10 +264,31 @@ def _told(early: Early, streams: Unsegmented) -> Markup:
                     f"{percent(early.decision_share, 0)} of the clip",
                 ),
             ],
-            ["clips laid end to end as streams", f"{streams.clips} ({streams.minutes:.1f} minutes)"],
-            ["of those: actions found", percent(streams.found)],
-            ["said after an action's start", or_dash(streams.delay, f"{streams.delay:.2f} s")],
-            ["false alarms a minute", f"{streams.false_alarms:.1f}"],
         ],
         numbers=False,
+    ), table(
+        "Untrimmed streams",
+        [
+            "Streams",
+            "Minutes",
+            "Actions",
+            "Found",
+            "False alarms a minute",
+            "Said after",
+            "F1",
+            "Frames right",
+        ],
+        [
+            [
+                one.streams,
+                f"{one.minutes:.1f}",
+                str(one.actions),
+                percent(one.found),
+                f"{one.false_alarms:.1f}",
+                or_dash(one.delay, f"{one.delay:.2f} s"),
+                f"{one.f1:.3f}",
+                percent(one.frames),
+            ]
+            for one in streams
+        ],
     )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from action_indrnn import live_frames, scene_state
 from action_indrnn.checkpoint import Card
+from action_indrnn.data_prep import following
 from action_indrnn.data_prep.clip import Floats
 from action_indrnn.data_prep.frame_map import FrameMap
 from action_indrnn.data_prep.layout import Layout
@@ -33,7 +34,8 @@ class Answer:
 
     Attributes:
         bodies: their ids.
-        probabilities: (K,) float64, summing to 1.
+        probabilities: (K,) float64, summing to 1, or to what a network that detects actions leaves of it for
+            no action.
         seen: the share of a window that they rest on.
         action: the class of the segment that goes on; -1 for no action.
     """
@@ -90,14 +92,15 @@ class Stream:
         self.map = None if recorded is None else FrameMap(recorded, self.layout)
         self.clock = live_frames.Clock(settings.rate, settings.gap)
         actors = card.features // (3 * len(self.layout.joints))
-        grid = settings.grid(card.config.data.frames)
-        size = 4 * grid.windows * grid.phases * (step.width + len(card.classes))
+        grid = settings.grid(card.config.data.frames, endless=card.config.detects)
+        outputs = card.config.outputs(len(card.classes))
+        size = 4 * grid.windows * grid.phases * (step.width + outputs)
         if size > PERSON_BYTES:
             raise ValueError(
                 f"rate x duration x windows: expected at most {PERSON_BYTES >> 20} MiB to remember of a "
                 f"person, found {size >> 20}: {grid.windows} windows of {grid.phases} phases"
             )
-        self.scene = Scene(settings, grid, actors, step.width, len(card.classes))
+        self.scene = Scene(settings, grid, actors, step.width, outputs)
 
     def reset(self) -> None:
         """Forget everything."""
@@ -183,6 +186,7 @@ class _Pending:
 def _step(stream: Stream, pending: Sequence[_Pending], joints: Floats) -> None:
     """Step the phases that are due, of all windows of all streams; the given one has the model."""
     layout, view, align = stream.layout, stream.card.view, stream.card.config.data.align
+    memory = stream.card.config.data.follow / stream.scene.grid.slot if stream.scene.grid.endless else 0.0
     actors = stream.scene.actors
     nobody = [(-1,) * number for number in range(actors + 1)]
     due: list[_Due] = []
@@ -197,14 +201,18 @@ def _step(stream: Stream, pending: Sequence[_Pending], joints: Floats) -> None:
             swap = len(people) > 1 and people[1].motion > people[0].motion
             for window, rows in windows.due(scene.before, scene.slot, swap):
                 ordered = bodies[::-1] if windows.swapped[window] else bodies
-                if windows.origins[window] is None and (
-                    seen := [number for number in ordered if number >= 0]
-                ):
+                seen = [number for number in ordered if number >= 0]
+                if seen and memory:
+                    frames = scene.slot - scene.before
+                    trail = following.step(windows.trail, joints[seen[0]], layout, frames, memory)
+                    windows.trail = trail
+                    windows.stand(window, (trail[:3], following.turns(trail[None])[0]))
+                elif seen and windows.origins[window] is None:
                     windows.stand(window, placement(joints[seen[0]], layout, view, align))
                 due.append((windows, window, rows, ordered + nobody[actors - len(ordered)]))
     if not due:
         return
-    turned = align or view == "first-frame"
+    turned = align or view == "first-frame" or memory > 0
     if stream.step.scenes is None:
         _step_features(stream.step, due, joints, turned)
         return
@@ -239,6 +247,8 @@ def _answers(pending: Sequence[_Pending]) -> list[FrameAnswers]:
     parts = [one.windows.answer() for one in followed]
     seen = [share for _, share in parts]
     probabilities = _softmax([logits for logits, _ in parts])
+    if pending and pending[0].scene.grid.endless:  # the last output is for no action
+        probabilities = probabilities[:, :-1]
     fresh = [not now.late for now in pending for _ in now.units]
     times = [now.scene.time for now in pending for _ in now.units]
     chosen = [number for number, is_fresh in enumerate(fresh) if is_fresh]
@@ -303,7 +313,8 @@ class Streams:
 
 
 def settings_for(card: Card, **given: Any) -> Settings:
-    """The settings with what is given, and the duration of the model's own clips where it is not."""
+    """The settings with what is given, and the model's own clips' duration and rule where it is not."""
+    given = {"rule": card.decides(), **given}
     if card.clip_frames is not None:
         given = {"duration": card.clip_frames / RATE, **given}
     return replace(Settings(), **given)

@@ -31,6 +31,7 @@ from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.dataset import Clips, Split, Where
 from action_indrnn.evaluation import Report
+from action_indrnn.every_frame import Pieces
 from action_indrnn.interrupt import asked_to_stop
 from action_indrnn.models import Classifier, build
 from action_indrnn.optimisation import Learner
@@ -134,12 +135,14 @@ class Run:
         self.split: Split = dataset.split(
             prepared, protocol, validation=train.validation, share=train.validation_share, seed=train.seed
         )
-        joints = layout.from_table(prepared.meta["layout"], str(prepared.path / "meta.toml"))
+        self.layout = joints = layout.from_table(prepared.meta["layout"], str(prepared.path / "meta.toml"))
         clips = Clips.of_set(prepared).shown_as(settings.data, joints)
         self.clips = clips.near(torch.device(device), where)
         self.labels = prepared.column("label")
         self.device = torch.device(device)
-        self.batches = Batches(settings, self.clips, self.labels, self.split.train, self.device, joints.pairs)
+        self.batches = Batches(
+            settings, self.clips, self.labels, self.split.train, self.device, joints.pairs, self._pieces()
+        )
         seed_torch(train.seed, WEIGHTS)
         self.model: Classifier = build(settings, self.clips.features, len(prepared.classes), joints).to(
             device
@@ -148,6 +151,24 @@ class Run:
         self.progress = Progress(Schedule(train.learning_rate))
         self.best = self.learner.snapshot()
         self._saved = -math.inf  # when, seconds
+
+    def _pieces(self) -> Pieces | None:
+        """What a network that detects actions learns from."""
+        data, prepared = self.settings.data, self.prepared
+        if not self.settings.detects:
+            return None
+        return Pieces(
+            self.clips,
+            self.labels,
+            self.split.train,
+            dataset.recordings_of(prepared, self.split.train),
+            self.layout,
+            data.frames,
+            data.follow,
+            data.pause,
+            data.speed,
+            len(prepared.classes),
+        )
 
     @property
     def epochs(self) -> int | None:
@@ -346,15 +367,13 @@ class Run:
     def _validate(self) -> tuple[float, float]:
         """Accuracy and loss on the clips held out."""
         train, numbers = self.settings.train, self.split.validation
-        logits = evaluation.scores(
+        logits = evaluation.judged(
             self.learner.judged,
             self.clips,
             numbers,
-            frames=self.settings.data.frames,
-            sampling=self.settings.data.sampling,
-            deviation=self.settings.data.frames_deviation,
+            self.settings,
+            self.layout,
             passes=train.validation_passes,
-            batch=self.settings.evaluate.batch,
         )
         labels = self.labels[numbers]
         accuracy = float((logits.argmax(axis=-1) == labels).mean())  # of single samplings, as published
@@ -394,7 +413,9 @@ class Run:
         settings, prepared, split = self.settings, self.prepared, self.split
         chosen, model = self.progress.schedule, self.learner.judged
         model.load_state_dict(self.best["judged"])
-        report = evaluation.measure(model, self.clips, split.test, self.labels, prepared.classes, settings)
+        report = evaluation.measure(
+            model, self.clips, split.test, self.labels, prepared.classes, settings, self.layout
+        )
         card = Card(
             program=f"action-indrnn {__version__}",
             config=settings,

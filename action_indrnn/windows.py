@@ -6,6 +6,9 @@ slots p, p + k, p + 2k, ..., so every slot steps one phase, and the answer is th
 A window that is full starts anew; several windows, staggered, stand side by side, and the one that has seen
 most answers.
 
+A network that detects actions in untrimmed recordings has learnt from every frame, and never begins anew: its
+grid is endless, of one window with one phase.
+
 Shapes: `W` windows, `k` phases, `S` steps of a window, `N` numbers of a state, `K` classes.
 """
 
@@ -31,12 +34,14 @@ class Grid:
         phases: k, slots from one step of a phase to its next.
         steps: S, steps of a window.
         windows: W.
+        endless: whether the window never fills; W and k are 1 then.
     """
 
     slot: float
     phases: int
     steps: int
     windows: int
+    endless: bool = False
 
     @property
     def length(self) -> int:
@@ -65,6 +70,7 @@ class Windows:
         places: (W, 12) the same, one behind the other; nowhere and unturned where there is none.
         corners: (W,) where each of these lies.
         swapped: whether in a window the pair stands in reversed order.
+        trail: of an endless window, the place that follows the main actor; see `data_prep.following`.
     """
 
     def __init__(self, grid: Grid, start: int, width: int, classes: int) -> None:
@@ -83,6 +89,7 @@ class Windows:
         self.counts = [0] * grid.windows
         self.origins: list[tuple[Floats, Floats | None] | None] = [None] * grid.windows
         self.swapped = [False] * grid.windows
+        self.trail: Floats | None = None
         self.restart(start)
 
     def restart(self, start: int) -> None:
@@ -94,6 +101,7 @@ class Windows:
         self.counts = [0] * self.grid.windows
         self.origins = [None] * self.grid.windows
         self.places[:] = _NOWHERE
+        self.trail = None
 
     def stand(self, window: int, place: tuple[Floats, Floats | None]) -> None:
         """Take a window's origin and turn."""
@@ -112,7 +120,7 @@ class Windows:
         for window, start in enumerate(self.starts):
             if slot < start:
                 continue
-            if slot - start >= self.grid.length:
+            if slot - start >= self.grid.length and not self.grid.endless:
                 start = self._renew(window, slot)
             if not self.counts[window]:
                 self.swapped[window] = swap
@@ -140,7 +148,8 @@ class Windows:
     def answer(self) -> tuple[NDArray[np.float32], float]:
         """The logits (R, K) of the phases of the window that has seen most, and its share of all steps.
 
-        With nothing seen since a restart they are those of before, and the share is 0.
+        With nothing seen since a restart they are those of before, and the share is 0; an endless window has
+        always seen enough.
         """
         most = max(self.counts)
         first = self.counts.index(most) * self.grid.phases
@@ -148,7 +157,8 @@ class Windows:
         logits = self.logits[own]
         if most and 0 in self.stepped[own]:
             logits = logits[[steps > 0 for steps in self.stepped[own]]]
-        return logits, min(1.0, most / self.grid.length)
+        share = float(most > 0) if self.grid.endless else min(1.0, most / self.grid.length)
+        return logits, share
 
     def table(self) -> dict[str, Any]:
         """What is not a tensor, as JSON's types."""
@@ -156,6 +166,7 @@ class Windows:
             "starts": self.starts,
             "stepped": self.stepped,
             "swapped": self.swapped,
+            "trail": None if self.trail is None else self.trail.tolist(),
             "origins": [
                 None
                 if place is None
@@ -178,6 +189,8 @@ class Windows:
                 )
             ours.copy_(theirs)
         self.starts, self.stepped, self.swapped = table["starts"], table["stepped"], table["swapped"]
+        trail = table.get("trail")
+        self.trail = None if trail is None else np.array(trail, np.float32)
         phases = self.grid.phases
         self.counts = [
             sum(self.stepped[first : first + phases]) for first in range(0, len(self.rows), phases)

@@ -7,6 +7,7 @@
                   (0-based), and the data set's own columns, such as subject, camera or fold
     skipped.csv   one line a recording left out: name, source, reason
     dropped.csv   one line a body left out of a clip: name, body, frames, reason
+    untrimmed.npz the long recordings that clips were cut from, where the data set has them: see `untrimmed`
     meta.toml     format version, data set, classes, joint layout, preprocessing, protocols, counts
 
 It is written under a temporary name and renamed when it is whole, so a folder of the final name is always
@@ -22,12 +23,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from action_indrnn.data_prep import untrimmed
 from action_indrnn.data_prep.bodies import MOST_ACTORS
 from action_indrnn.data_prep.clip import Clip, Floats
 
 FORMAT = 1
 META_FILE = "meta.toml"
 FILES = ("joints.npy", "index.csv", "skipped.csv", "dropped.csv", META_FILE)
+OPTIONAL = (untrimmed.FILE,)
 META = ("format", "dataset", "title", "classes", "layout", "preprocessing", "counts", "protocols")
 INDEX = ("name", "start", "length", "bodies", "label")  # what every index has
 

@@ -11,6 +11,7 @@ from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import View
 from action_indrnn.data_prep.ntu import ClipName
 from action_indrnn.data_prep.protocols import Protocol
+from action_indrnn.data_prep.untrimmed import Untrimmed
 
 NTU_COLUMNS = ("setup", "camera", "subject", "replication")
 
@@ -62,6 +63,7 @@ class DataSet:
         columns: the index's own columns beside name and label.
         samples: reads the clips of raw files; None for `.skeleton` recordings, which have NTU's names.
         own_layout: its joint layout where none of that name is shipped.
+        untrimmed: reads the long recordings that its clips are cut from, where they are there.
         recipe: by what the clips of its files were made, where that was done before; see `recordings.choose`.
         view: how these are normalised already, where their files say it.
         notes: what a user should know of its files.
@@ -80,6 +82,7 @@ class DataSet:
     columns: tuple[str, ...] = NTU_COLUMNS
     samples: Callable[[Sequence[Path]], Samples] | None = None
     own_layout: Layout | None = None
+    untrimmed: Callable[[Sequence[Path]], list[Untrimmed]] | None = None
     recipe: str = ""
     view: View | None = None
     notes: tuple[str, ...] = ()

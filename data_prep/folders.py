@@ -20,12 +20,15 @@ class NewFolder:
         taken_over: whether it holds what a run has left that was cut off.
     """
 
-    def __init__(self, out: Path, *, replace: Collection[str] = (), keep: str = "") -> None:
+    def __init__(
+        self, out: Path, *, replace: Collection[str] = (), optional: Collection[str] = (), keep: str = ""
+    ) -> None:
         """Make the temporary folder.
 
         Args:
             out: the final name; absent or an empty folder.
             replace: file names; a folder at `out` that holds these and nothing else is replaced in the end.
+            optional: of files that it may hold beside these.
             keep: a file name; a temporary folder that holds it outlives Ctrl-C and what the system refuses,
                 and the next run takes it over.
 
@@ -43,7 +46,7 @@ class NewFolder:
             if not replace:
                 raise ValueError(f"{out}: expected a new folder, found one that is not empty")
             found = {entry.name for entry in out.iterdir()}
-            if found != set(replace):
+            if not set(replace) <= found <= {*replace, *optional}:
                 odd = ", ".join(sorted(found ^ set(replace))[:3])
                 expected = f"a folder of {', '.join(replace)} and nothing else to overwrite"
                 raise ValueError(f"{out}: expected {expected}; the difference is {odd}")

@@ -21,6 +21,7 @@ from action_indrnn.data_prep import (
     recordings,
     skeleton_parser,
     sources,
+    untrimmed,
 )
 from action_indrnn.data_prep.clip import ClipError, printable
 from action_indrnn.data_prep.data_set import DataSet, Left, Sample
@@ -155,6 +156,8 @@ def preprocess(
                 f"{data_set.name}: expected the published counts {data_set.counts}, found {divided}"
             )
         summary = Summary(writer.clips, writer.skipped, tally.dropped, whole, divided, doubts)
+        if data_set.untrimmed is not None and (whole_ones := data_set.untrimmed(raw)):
+            untrimmed.write(writer.folder.path, whole_ones)
         writer.finish(_meta(data_set, joint_layout, options, summary, writer.rows))
     return summary
 

@@ -17,7 +17,7 @@ from typing import IO, Any, Self
 import numpy as np
 import tomli_w
 
-from action_indrnn.data_prep.archive import FILES, FORMAT, INDEX
+from action_indrnn.data_prep.archive import FILES, FORMAT, INDEX, OPTIONAL
 from action_indrnn.data_prep.bodies import Dropped
 from action_indrnn.data_prep.clip import Clip
 from action_indrnn.data_prep.folders import NewFolder
@@ -59,7 +59,9 @@ class Writer:
         Raises:
             ValueError: `out` is taken.
         """
-        self.folder = NewFolder(out, replace=FILES if overwrite else (), keep=PROGRESS if work else "")
+        self.folder = NewFolder(
+            out, replace=FILES if overwrite else (), optional=OPTIONAL, keep=PROGRESS if work else ""
+        )
         self.joint_shape = joint_shape
         self.clips = self.rows = self.skipped = 0
         self.note: dict[str, Any] | None = None

@@ -17,6 +17,7 @@ from action_indrnn.data_prep.clip import ClipError, from_joints
 from action_indrnn.data_prep.data_set import DataSet, Left, Sample
 from action_indrnn.data_prep.protocols import Protocol
 from action_indrnn.data_prep.sources import Source
+from action_indrnn.data_prep.untrimmed import Action, Untrimmed
 
 _FILE = re.compile(r"(?:.*/)?joints_(s(\d\d)_e(\d\d))\.txt", re.DOTALL)
 _LABELS = re.compile(r"(?:.*/)?actionLabel_modified\.txt", re.DOTALL)
@@ -67,6 +68,30 @@ def _samples(raw: Sequence[Path]) -> Iterator[Sample | Left]:
             yield Sample(clip, {**columns, "label": _ACTIONS.index(action)})
 
 
+def _untrimmed(raw: Sequence[Path]) -> list[Untrimmed]:
+    """The recordings whole: what the list gives no action for shows none of the ten."""
+    ranges = _ranges(sources.find(raw, _LABELS, "actionLabel_modified.txt")[0])
+    found = []
+    for source in sources.find(raw, _FILE, "joints_sSS_eEE.txt"):
+        numbers = _FILE.fullmatch(source.member or source.path.as_posix())
+        assert numbers is not None  # that is how it was found
+        try:
+            table = tables.read(source, 1 + 3 * _JOINTS)
+        except (ClipError, OSError):  # `_samples` has told of it
+            continue
+        table = table[np.append(table[1:, 0] != table[:-1, 0], True)]
+        spans = [
+            (*np.searchsorted(table[:, 0], (first, end + 1)).tolist(), _ACTIONS.index(action))
+            for action, first, end in ranges.get(numbers[1], [])
+            if first is not None and end is not None
+        ]
+        joints = table[:, 1:].reshape(-1, 1, _JOINTS, 3).astype(np.float32)
+        columns = {"subject": int(numbers[2]), "replication": int(numbers[3])}
+        actions = [Action(*span) for span in sorted(spans) if span[0] < span[1]]
+        found.append(Untrimmed(numbers[1], joints, actions, columns))
+    return found
+
+
 def _ranges(source: Source) -> dict[str, list[tuple[str, int | None, int | None]]]:
     """The actions of every recording, with first and last index.
 
@@ -103,5 +128,6 @@ UTKINECT = DataSet(
     counts={"xsub": (100, 99)},
     columns=("subject", "replication"),
     samples=_samples,
+    untrimmed=_untrimmed,
     takes=_TAKEN.fullmatch,
 )

@@ -111,6 +111,7 @@ def test_overwrite_replaces_a_set(tmp_path: Path) -> None:
         write(tmp_path / "set", overwrite=True)
     (tmp_path / "set" / "raw").rmdir()
     (tmp_path / "set" / "skipped.csv").write_text("old")
+    (tmp_path / "set" / "untrimmed.npz").write_text("of other clips")
     write(tmp_path / "set", overwrite=True)
     assert (tmp_path / "set" / "skipped.csv").read_text() != "old"
     assert names(tmp_path) == ["set"]

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from action_indrnn import config, evaluation, models, networks
+from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.dataset import Clips, draw_frames
 from action_indrnn.evaluation import Report
@@ -96,10 +97,11 @@ def test_the_sampling_reaches_every_measurement(made_set: PreparedSet) -> None:
     model = models.build(networks.Plain(units=8, layers=1), 150, 14).eval()
     clips, numbers = Clips.of_set(made_set), np.array([3, 40])
     uniform = clips.uniform(numbers, 1, 20, evaluation.SEED)[0]
+    joints = layout.load("ntu25")
     for sampling in ("segments", "whole"):
         settings = config.load("plain", [f"data.sampling={sampling}", "evaluate.passes=1"])
         labels = made_set.column("label")
-        report = evaluation.measure(model, clips, numbers, labels, made_set.classes, settings)
+        report = evaluation.measure(model, clips, numbers, labels, made_set.classes, settings, joints)
         expected = model(clips.sample(numbers, 20, uniform, sampling))[0].detach().numpy()
         np.testing.assert_allclose(report.scores, expected, rtol=1e-5, atol=1e-6)
     assert (clips.sample(numbers, 20, uniform) != clips.sample(numbers, 20, uniform, "whole")).any()

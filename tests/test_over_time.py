@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from action_indrnn import config, evaluation, models, over_time, step, training
+from action_indrnn import config, detection, evaluation, models, over_time, step, training
 from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.clip import Clip
@@ -57,14 +57,15 @@ def test_alarms_of_a_network_that_says_one_class_for_ever() -> None:
     network.model.classifier.bias.data[5] = 20
     clips = Clips.of_clips([Clip(f"{n}", walk(60, seed=n)[None], np.ones((1, 60), bool)) for n in range(30)])
     labels = np.where(np.arange(30) == 7, 5, 2)
-    found = over_time.unsegmented(network, clips, np.arange(30), labels)
-    assert (found.clips, found.minutes) == (30, pytest.approx(1))
+    streams = detection.end_to_end(clips, np.arange(30), labels)
+    found = detection.detect(network, "one class", streams)
+    assert (found.actions, found.minutes) == (30, pytest.approx(1))
     # one segment begins in each of the two streams and never ends; only clip 7 could make one right
     assert round(found.false_alarms * found.minutes + found.found * 30) == 2
-    quiet = over_time.unsegmented(Quiet(network.model, network.card), clips, np.arange(30), labels)
-    assert (quiet.found, quiet.false_alarms) == (0, 0)
+    quiet = detection.detect(Quiet(network.model, network.card), "none", streams)
+    assert (quiet.found, quiet.false_alarms, quiet.frames, quiet.f1) == (0, 0, 0, 0)
     nothing = over_time.early(np.zeros((20, 1, 2), np.float32), labels[:1], labels[:1])
-    assert over_time.table(nothing, quiet)["unsegmented"]["delay"] is None
+    assert over_time.table(nothing, [quiet])["streams"][0]["delay"] is None
 
 
 class Quiet(Recognizer):
@@ -83,11 +84,12 @@ def test_trained_on_made_clips_it_finds_actions_in_a_long_sequence(
     trained = Recognizer.load(run.train().model)
     assert trained.card.clip_frames == np.median(made_set.column("length")[run.split.train])
     chosen, labels = run.split.train, made_set.column("label")
-    found = over_time.unsegmented(trained, Clips.of_set(made_set), chosen, labels)
+    streams = detection.end_to_end(Clips.of_set(made_set), chosen, labels)
+    found = detection.detect(trained, "clips", streams)
     untrained = Recognizer(recognizer().model, trained.card)
     torch.manual_seed(0)
     untrained.model = models.build(trained.card.config, 150, len(trained.card.classes)).eval()
-    guessed = over_time.unsegmented(untrained, Clips.of_set(made_set), chosen, labels)
+    guessed = detection.detect(untrained, "clips", streams)
     assert found.found > guessed.found + 0.15
 
 
@@ -97,7 +99,7 @@ def test_the_command(run_folder: Path, made_set: PreparedSet, tmp_path: Path, mo
     arguments = ("evaluate", model, made_set.path, "--protocol", "xsub", "--over-time", "--json", out)
     assert call(monkeypatch, *arguments) == 0
     text, found = capsys.readouterr().out, json.loads(out.read_text())
-    assert "false alarms a minute" in text
+    assert "false alarms/min" in text
     assert found["over_time"]["early"]["accuracy"]["100"] == pytest.approx(found["top1"])
 
 

@@ -100,7 +100,7 @@ def test_a_view_of_the_whole_clip_cannot_stream(model_file: Path, tmp_path: Path
         recognizer.stream,
         recognizer.streams,
         lambda: onnx_step.export(recognizer.model, card, tmp_path / "step.onnx"),
-        lambda: over_time.measure(recognizer, None, None, None),
+        lambda: over_time.measure(recognizer, None, None, None, []),
         lambda: streaming.Stream(step.of(recognizer.model), card, streaming.settings_for(card)).feed(
             pose, 0.0
         ),

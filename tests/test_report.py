@@ -79,7 +79,7 @@ def test_the_page_says_everything(page: str) -> None:
         "Loss over the epochs",
         "Filmstrip: ",
         "Accuracy against the observed share of a clip",
-        "false alarms a minute",
+        "False alarms a minute",
         "Memory lengths of layer 3",
         "At the bound",
         "Mean recall ",

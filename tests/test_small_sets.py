@@ -15,6 +15,7 @@ from scipy.io import savemat
 from action_indrnn import dataset
 from action_indrnn.data_prep import archive, catalogue, layout, preprocess, protocols
 from action_indrnn.data_prep.data_set import Left, Sample
+from action_indrnn.data_prep.untrimmed import Action
 
 from .test_sources import make_zip
 
@@ -127,6 +128,10 @@ def test_utkinect(tmp_path: Path) -> None:
     assert "the list gives no range" in reasons["s03_e02_carry"]
     assert "from 19 to 21: expected a body, found none in 0 frames" in reasons["s03_e02_push"]
     assert "joints_s04_e01.txt:1: expected 61 numbers, found 3" in reasons["s04_e01"]
+    (whole,) = catalogue.find("utkinect").untrimmed([raw])
+    assert (whole.name, whole.columns) == ("s03_e02", {"subject": 3, "replication": 2})
+    assert whole.actions == [Action(1, 4, 0), Action(4, 6, 1)]
+    np.testing.assert_allclose(whole.joints[:, 0], joints[[0, 2, 3, 4, 5, 6]], atol=1e-6)
     (raw / "joints" / "actionLabel_modified.txt").write_text("s03_e02\nfly: 1 2\n")
     with pytest.raises(ValueError, match=r"modified\.txt:2: expected a recording or 'action: first last'"):
         read("utkinect", raw)

@@ -24,6 +24,7 @@ FLOORS = [
     {"demo", "bench_tables", "bench_train", "bench_accuracy", "bench_live", "over_time", "clip_page", "live"},
     {"frame_socket"},
     {"dialogue"},
+    {"detection"},
     {
         "onnx_step",
         "training",
@@ -41,6 +42,7 @@ FLOORS = [
     {"frame_lines"},
     {"run_folder", "optimisation", "batches", "task_language", "streaming", "task_curve"},
     {"evaluation", "checkpoint"},
+    {"every_frame"},
     {"step", "folds"},
     {"dataset", "augment", "models", "schedule", "interrupt", "task_config"},
     {"graph", "dense", "convolutional", "ensemble"},
