@@ -40,7 +40,7 @@ FLOORS = [
     },
     {"task_fit"},
     {"frame_lines"},
-    {"run_folder", "optimisation", "batches", "task_language", "streaming", "task_curve"},
+    {"run_folder", "outcome", "optimisation", "batches", "task_language", "streaming", "task_curve"},
     {"evaluation", "checkpoint"},
     {"every_frame"},
     {"step", "folds"},
