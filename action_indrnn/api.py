@@ -19,9 +19,10 @@ from action_indrnn.dataset import Where
 from action_indrnn.detection import Detection
 from action_indrnn.evaluation import Report
 from action_indrnn.exam import Exam
+from action_indrnn.outcome import Result
 from action_indrnn.over_time import Early
 from action_indrnn.recognizer import Recognizer
-from action_indrnn.training import Result, Run
+from action_indrnn.training import Run
 
 
 def train(

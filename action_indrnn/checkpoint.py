@@ -7,7 +7,7 @@ them. A checkpoint is a torch file that only `train --resume` reads. Nothing is 
 import io
 import os
 import pickle
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -27,6 +27,16 @@ from action_indrnn.decision import DETECTING, Rule
 from action_indrnn.models import Classifier, build
 
 _KEY = "action_indrnn"
+_OWN = {
+    "program",
+    "seed",
+    "epochs",
+    "clips",
+    "held_out",
+    "clip_frames",
+    "measured",
+    "rule",
+}  # of each of many seeds
 
 
 class Measured(BaseModel):
@@ -181,6 +191,47 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Cl
             f"{path}: weights do not fit the card: {str(error).splitlines()[-1].strip()}"
         ) from error
     return model.to(device).eval(), card
+
+
+def combine(paths: Sequence[Path], out: Path) -> Card:
+    """Write one model file of several, whose probabilities it averages; the card of it.
+
+    Args:
+        paths: model files of the same settings, but for the seed, on the same clips.
+        out: the new file.
+
+    Raises:
+        ValueError: fewer than two, one that is none, or of other settings; says what differs.
+        FileExistsError: something stands there already.
+    """
+    if len(paths) < 2:
+        raise ValueError(f"expected two model files or more to put together, found {len(paths)}")
+    if out.exists():
+        raise FileExistsError(f"{out}: expected nothing there, found a file; a model is not written over")
+    cards = [load_card(path) for path in paths]
+    first = cards[0].model_dump()
+    for path, card in zip(paths, cards, strict=True):
+        found = card.model_dump()
+        for table in (first, found):
+            table["config"]["train"].pop("seed", None)
+        differs = [key for key in first.keys() - _OWN if first[key] != found[key]]
+        if differs or card.config.model.members > 1:
+            what = min(differs, default="model.members")
+            raise ValueError(
+                f"{path}: expected a single network with the {what} of {paths[0]}, found another; "
+                "only the seed may differ"
+            )
+    weights = {
+        f"members.{number}.{name}": value
+        for number, path in enumerate(paths)
+        for name, value in load_file(path).items()
+    }
+    network = cards[0].config.model.model_copy(update={"members": len(paths)})
+    config = cards[0].config.model_copy(update={"model": network})
+    card = cards[0].model_copy(update={"config": config, "measured": None, "rule": None})
+    with replacing(out) as partial:
+        save_file(weights, partial, {_KEY: card.model_dump_json()})
+    return card
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

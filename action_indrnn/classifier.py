@@ -5,7 +5,7 @@ Shapes: `T` frames, `B` clips in a batch, `F` features, `H` units, `K` classes; 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import ClassVar, Literal, Protocol, cast
+from typing import Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -73,9 +73,10 @@ class Classifier(nn.Module, ABC):
         bound_penalty: factor of the penalty on recurrent weights beyond their bound.
         inputs: numbers in a frame that `body` gets.
         reverse: whether the walk ends at the first frame; see `turn`.
+        causal: whether it answers before a clip's end.
     """
 
-    causal: ClassVar[bool] = True
+    causal = True
 
     def __init__(
         self,

@@ -112,6 +112,24 @@ def import_checkpoint(
     print("joints as recorded: evaluate it on a set of preprocess --view raw")
 
 
+def combine(
+    models: Annotated[
+        list[Path],
+        typer.Argument(metavar="MODEL...", help="Model files of one setting, of two seeds or more."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The model file, new.")],
+) -> None:
+    """Put the networks of several seeds together: one model file, whose answer is their mean."""
+    if not out.parent.is_dir():
+        raise ValueError(f"{out}: expected a new file in a folder that exists")
+
+    from action_indrnn import checkpoint
+
+    card = checkpoint.combine(models, out)
+    print(f"{card.config.model.members} networks ({card.config.model.kind}, {card.dataset} {card.protocol})")
+    print(f"model file  {out}")
+
+
 def evaluate(
     model: ModelFile,
     prepared_set: SetFolder,

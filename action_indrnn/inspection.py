@@ -43,7 +43,7 @@ def raw_report(
         workers: processes that read; 0 for one a core.
     """
     clips, impossible, strangers = found.clips, found.impossible(), found.strangers()
-    usable = found.usable()
+    usable, text = found.usable(), found.text
     like_ntu = bool(clips) and len(strangers) <= _FEW * len(clips)
     contents = survey.read(found.places(), workers) if read else None
     if contents:
@@ -64,8 +64,8 @@ def raw_report(
         "by_camera": counts(clip.camera for clip in clips),
         "by_setup": counts(clip.setup for clip in clips),
         "disk_bytes": found.disk,
-        "text_bytes": found.text,
-        "prepared_bytes_about": found.text // _TEXT_BYTES * _ROW_BYTES,
+        "text_bytes": text,
+        "prepared_bytes_about": text // _TEXT_BYTES * _ROW_BYTES,
         "archives": found.archives,
         "problems": found.problems,
         "copies": [

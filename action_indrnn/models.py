@@ -12,6 +12,7 @@ from action_indrnn.config import Config
 from action_indrnn.convolutional import ConvolutionalIndRNN
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.dense import DenseIndRNN
+from action_indrnn.ensemble import Ensemble
 from action_indrnn.gated import GatedLayer
 from action_indrnn.graph import GraphIndRNN
 from action_indrnn.layers import Linear
@@ -142,6 +143,10 @@ def build(
         ValueError: the features do not fit a network that needs to know joints, or there is no layout.
     """
     model = config.model if isinstance(config, Config) else config
+    if model.members > 1:
+        one = model.model_copy(update={"members": 1})
+        member = config.model_copy(update={"model": one}) if isinstance(config, Config) else one
+        return Ensemble([build(member, features, classes, layout) for _ in range(model.members)])
     names = config.data.streams if isinstance(config, Config) else _JOINTS_ALONE
     classes = config.outputs(classes) if isinstance(config, Config) else classes
     network = _build(model, features, classes, _streams(names, features, layout), layout)

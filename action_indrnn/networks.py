@@ -24,11 +24,14 @@ class Network(Section):
         dropout_mask: what a dropped unit is gone for: a whole "clip", as published, or one "step".
         bidirectional: whether a second network beside it walks every clip from its end; it sees whole clips
             only.
+        members: networks of these settings whose probabilities are averaged; they are trained apart, one by
+            one, and then put together by `checkpoint.combine`.
     """
 
     pooling: Literal["last", "mean", "both"] = "last"
     dropout_mask: Literal["clip", "step"] = "clip"
     bidirectional: bool = False
+    members: Count = 1
 
 
 class Recurrent(Network):

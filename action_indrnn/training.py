@@ -8,7 +8,6 @@ A run folder holds `config.toml`, `run.toml` (on what, where and when), `metrics
 measured once).
 """
 
-import hashlib
 import math
 import threading
 import time
@@ -23,18 +22,17 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from action_indrnn import __version__, checkpoint, dataset, environment, evaluation, processes, schedule
+from action_indrnn import checkpoint, dataset, environment, evaluation, outcome, processes, schedule
 from action_indrnn.batches import WEIGHTS, Batches
-from action_indrnn.checkpoint import Card, Measured
 from action_indrnn.config import Config
 from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.dataset import Clips, Split, Where
-from action_indrnn.evaluation import Report
 from action_indrnn.every_frame import Pieces
 from action_indrnn.interrupt import asked_to_stop
 from action_indrnn.models import Classifier, build
 from action_indrnn.optimisation import Learner
+from action_indrnn.outcome import Result
 from action_indrnn.run_folder import RunFolder
 from action_indrnn.schedule import Schedule
 from action_indrnn.seeds import seed_torch
@@ -65,38 +63,6 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Result:
-    """A finished run.
-
-    Attributes:
-        protocol: what it was trained and measured under.
-        model: its model file.
-        report: on the test split.
-        epochs: epochs trained.
-        best_epoch: the one whose weights were chosen by validation.
-        validation_accuracy: of those weights; NaN if nothing was held out.
-    """
-
-    protocol: str
-    model: Path
-    report: Report
-    epochs: int
-    best_epoch: int
-    validation_accuracy: float
-
-    def as_text(self) -> str:
-        """The result for a screen."""
-        report, validation = self.report, self.validation_accuracy
-        chosen = "the last" if math.isnan(validation) else f"validation {validation:.2%}"
-        return (
-            f"{self.epochs} epochs, weights of epoch {self.best_epoch} ({chosen})\n"
-            f"{self.protocol} test: top-1 {report.top(1):.2%}, top-5 {report.top(5):.2%}, "
-            f"mean class {report.mean_class:.2%} ({len(report.labels):,} clips, {report.passes} passes)\n"
-            f"model file  {self.model}"
-        )
-
-
 class Run:
     """One training run in its folder."""
 
@@ -123,6 +89,11 @@ class Run:
             ValueError: the protocol does not fit the set, or the batch the clips or the processes.
         """
         train = settings.train
+        if settings.model.members > 1:
+            raise ValueError(
+                f"model.members: expected 1 in training, found {settings.model.members}; train with as many "
+                "seeds and put the model files together with `action-indrnn combine`"
+            )
         self.settings = settings
         self.prepared = prepared
         self.protocol = protocol
@@ -223,13 +194,7 @@ class Run:
             return
         content = processes.from_first(path.read_bytes() if processes.is_first() else b"")
         state = checkpoint.load_checkpoint(content, path, ("made_with", "learner", "best", "progress"))
-        expected, found = self._made_with(), state["made_with"]
-        for what in sorted(expected.keys() | found.keys()):
-            if expected.get(what) != found.get(what):
-                raise ValueError(
-                    f"{path}: expected {what} {expected.get(what)}, found {found.get(what)}; "
-                    "only train.max_epochs may change within a run, and that not under a cosine schedule"
-                )
+        outcome.check_same(self._made_with(), state["made_with"], path)
         limit, done = self.epochs, state["progress"]["epoch"]
         if limit is not None and done > limit:
             raise ValueError(
@@ -391,17 +356,7 @@ class Run:
         self.folder.write_metrics(METRICS, self.progress.history)
 
     def _made_with(self) -> dict[str, str]:
-        """All that the bytes of a result follow from, besides this program and machine."""
-        fixed: dict[str, object] = {
-            "protocol": self.protocol,
-            "prepared set": _fingerprint(self.prepared),
-            "number of threads": torch.get_num_threads(),
-        }
-        for section, settings in self.settings.model_dump(exclude={"title", "published"}).items():
-            fixed |= {f"{section}.{key}": value for key, value in settings.items()}
-        if self.settings.train.schedule == "steps":  # a cosine ends there
-            del fixed["train.max_epochs"]
-        return {key: str(value) for key, value in fixed.items()}
+        return outcome.made_with(self.prepared, self.protocol, self.settings)
 
     def _finish(self) -> Result:
         """Measure the best weights on the test split and write model and report."""
@@ -411,30 +366,8 @@ class Run:
         report = evaluation.measure(
             model, self.clips, split.test, self.labels, prepared.classes, settings, self.layout
         )
-        card = Card(
-            program=f"action-indrnn {__version__}",
-            config=settings,
-            dataset=prepared.meta["dataset"],
-            protocol=self.protocol,
-            whole=prepared.meta["counts"]["whole"],
-            classes=tuple(prepared.classes),
-            features=self.clips.features,
-            view=prepared.meta["preprocessing"]["view"],
-            recipe=prepared.meta["preprocessing"].get("recipe", "tracks"),
-            joint_layout=prepared.meta["layout"],
-            seed=settings.train.seed,
-            epochs=chosen.best_epoch,
-            clips=(len(split.train), len(split.validation), len(split.test)),
-            held_out=split.held_out,
-            clip_frames=float(prepared.index["length"].iloc[split.train].median()),
-            measured=Measured(
-                split="test",
-                clips=len(report.labels),
-                passes=report.passes,
-                top1=report.top(1),
-                top5=report.top(5),
-                mean_class=report.mean_class,
-            ),
+        card = outcome.card(
+            prepared, self.protocol, settings, split, self.clips.features, chosen.best_epoch, report
         )
         if processes.is_first():
             self.folder.write_result(report, model, card)
@@ -447,9 +380,3 @@ class Run:
             chosen.best_epoch,
             chosen.best_accuracy,
         )
-
-
-def _fingerprint(prepared: PreparedSet) -> str:
-    """A digest of the set's index and description."""
-    content = b"".join((prepared.path / name).read_bytes() for name in ("index.csv", "meta.toml"))
-    return hashlib.sha256(content).hexdigest()[:12]

@@ -65,4 +65,6 @@ class ClipError(ValueError):
 
 def printable(text: str) -> str:
     """A name as one line of letters: what a screen would obey, not show, is written as an escape."""
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

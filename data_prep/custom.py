@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from action_indrnn.data_prep import clip_arrays, clip_file, layout, points, spelling
 from action_indrnn.data_prep.bodies import Dropped
-from action_indrnn.data_prep.clip import Clip, ClipError
+from action_indrnn.data_prep.clip import Clip, ClipError, printable
 from action_indrnn.data_prep.data_set import NTU_COLUMNS, DataSet, Left, Sample
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.points import Points
@@ -33,6 +33,7 @@ _COLUMN = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _TAKEN = ("name", "start", "length", "bodies", "clip")  # what the index and protocols call something else
 _MEANT = (*("file", "label", "name", "length"), *NTU_COLUMNS, "fold", "split")
 _AVAILABLE = re.compile(r"MemAvailable: *(\d+) kB")
+_MOST_CELLS = 3_000_000  # of a list of clips; each takes a hundred bytes of memory
 _WHOLE = re.compile(r"-?\d{1,9}", re.ASCII)
 
 
@@ -125,7 +126,7 @@ def _columns(
     )
     typed["label"] = [order.index(label) for label in typed["label"]]
     rows = [dict(zip(typed, row, strict=True)) for row in zip(*typed.values(), strict=True)]
-    return tuple(map(str, order)), rows
+    return tuple(printable(str(label)) for label in order), rows
 
 
 def _misspelt(columns: Iterable[str], source: str) -> Iterator[str]:
@@ -155,6 +156,8 @@ def _folder(path: Path, recorded: Layout, wanted: Layout) -> tuple[tuple[str, ..
                     f"{listed}:1: expected columns file and label, each once, found {head}{hint}"
                 )
             for line in filter(None, reader):
+                if (len(lines) + 1) * len(head) > _MOST_CELLS:
+                    raise ValueError(f"{listed}: expected at most {_MOST_CELLS} fields, found more")
                 fields = [field.strip() for field in line]
                 if len(fields) != len(head) or "" in fields:
                     found = f"{len(fields)}, {fields.count('')} of them empty"
@@ -197,6 +200,10 @@ def _npz(path: Path, recorded: Layout, wanted: Layout) -> tuple[tuple[str, ...],
         raise ValueError(
             f"{path}: {odd[0] if odd else 'label'}: expected {count or 'some'} whole numbers or texts, one a "
             f"clip, found {found.dtype} {found.shape}"
+        )
+    if count * len(arrays) > _MOST_CELLS:
+        raise ValueError(
+            f"{path}: expected at most {_MOST_CELLS} numbers and texts beside the joints, found more"
         )
     clips = _clips(every, length, count, f"{path}: joints")
     table = {key: [str(value).strip() for value in array.tolist()] for key, array in arrays.items()}

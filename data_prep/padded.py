@@ -27,6 +27,7 @@ from action_indrnn.data_prep.sources import UNPACKABLE
 LABELS = {"train": "train_label.pkl", "val": "val_label.pkl"}
 _BODIES, _JOINTS = 2, 25
 _PACKED = 200  # times its packed size: real clips, mostly padding, reach about 20
+MOST_CLIPS = 3_000_000
 _LONGEST_CLIP = 64 * 2**20  # bytes
 _PROTOCOL = {"split": Protocol("split", (TRAIN,), (TEST,))}
 _PARTS = {"train": TRAIN, "test": TEST, "val": TEST}
@@ -121,6 +122,8 @@ def _one_hot(path: Path, part: str) -> tuple[list[int], int]:
     source = f"{path}: y_{part}"
     labels = []
     with _member(path, f"y_{part}", 2) as array:
+        if array.shape[0] > MOST_CLIPS:
+            raise ClipError(f"{source}: expected at most {MOST_CLIPS} clips, found {array.shape[0]}")
         if array.shape[1] > MOST_CLASSES:
             raise ClipError(f"{source}: expected at most {MOST_CLASSES} classes, found {array.shape[1]}")
         for number, row in enumerate(_whole(array, source), 1):

@@ -21,6 +21,7 @@ from action_indrnn.data_prep.archive import INDEX
 from action_indrnn.data_prep.bodies import MOST_ACTORS, Dropped
 from action_indrnn.data_prep.clip import Clip, ClipError, Floats, from_joints, printable
 from action_indrnn.data_prep.data_set import NTU_COLUMNS, DataSet, Left, Sample
+from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.normalize import VIEWS, View
 from action_indrnn.data_prep.protocols import NEITHER, TEST, TRAIN, Protocol
 
@@ -52,18 +53,15 @@ def data_set(raw: Sequence[Path]) -> DataSet:
     columns = tuple(
         column for column in _columns(annotations, content.get("columns"), path) if column not in roles
     )
-    names = [str(annotation["frame_dir"]) for annotation in annotations]
+    names = [printable(str(annotation["frame_dir"])) for annotation in annotations]
     if not columns and names and all(ntu.is_name(name) for name in names):
         columns = NTU_COLUMNS
     recipe, view = _made_by(content.get("preprocessing", {}), path)
     told = content.get("layout", _LAYOUT)
-    joint_layout = (
-        layout.from_table(told, f"{path}: layout") if isinstance(told, dict) else layout.load(str(told))
-    )
+    joint_layout = _layout(told, path)
 
     def samples(_raw: Sequence[Path]) -> Iterator[Sample | Left]:
-        for number, annotation in enumerate(annotations):
-            clip_name = str(annotation["frame_dir"])
+        for number, (annotation, clip_name) in enumerate(zip(annotations, names, strict=True)):
             source = f"{path}: annotation {number} ({clip_name})"
             try:
                 yield _sample(annotation, source, len(joint_layout.joints), columns, roles)
@@ -89,6 +87,16 @@ def data_set(raw: Sequence[Path]) -> DataSet:
         view=view,
         listed=listed,
     )
+
+
+def _layout(told: object, path: Path) -> Layout:
+    """The layout of a shipped name, or in a table of the file's own."""
+    try:
+        return (
+            layout.from_table(told, f"{path}: layout") if isinstance(told, dict) else layout.load(str(told))
+        )
+    except ValueError as error:
+        raise ClipError(f"{path}: layout: {str(error).removeprefix(f'{path}: layout: ')}") from error
 
 
 def _made_by(told: object, path: Path) -> tuple[str, View | None]:
@@ -147,7 +155,7 @@ def _classes(given: object, annotations: list[Any], names: list[str], path: Path
         found = repr(wrong[0])[:40] if wrong else "none"
         raise ClipError(f"{path}: expected labels from 0 to {MOST_CLASSES - 1}, found {found}")
     if isinstance(given, list) and len(given) > max(labels):
-        return tuple(map(str, given))
+        return tuple(printable(str(name)) for name in given)
     return class_names(max(labels) + 1, all(map(ntu.is_own, names, labels)))
 
 
@@ -175,7 +183,7 @@ def _sample(
     if found.shape[2:] != (joints, 3) or annotation["total_frames"] != found.shape[1]:
         told = f"{found.shape} and {str(annotation['total_frames'])[:20]} frames"
         raise ClipError(f"{source}: expected (M, T, {joints}, 3) and T frames, found {told}")
-    name = str(annotation["frame_dir"])
+    name = printable(str(annotation["frame_dir"]))
     clip, dropped = _clip(name, found.astype(np.float32), annotation.get("present"), source)
     return Sample(clip, _columns_of(annotation, columns, roles), tuple(dropped))
 

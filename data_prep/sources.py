@@ -134,6 +134,8 @@ def find(
 
 def is_hidden(path: str) -> bool:
     """Whether a path below what is searched is hidden, or the twin that a Mac keeps of every file."""
+    if "/." not in f"/{path}" and "__MACOSX" not in path:  # as nearly all are
+        return False
     parts = PurePosixPath(path).parts
     return any(re.match(r"\.(?!\.)|__MACOSX$", part) for part in parts)  # "../x" is not hidden
 

@@ -10,6 +10,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
@@ -56,12 +57,12 @@ class Survey:
     archives: list[str] = field(default_factory=list)
     disk: int = 0
 
-    @property
+    @cached_property
     def clips(self) -> list[ClipName]:
         """What the recordings' names say."""
         return [ntu.parse_name(name) for name in self.recordings]
 
-    @property
+    @cached_property
     def dataset(self) -> str:
         """The smaller of `ntu60` and `ntu120` that can hold all recordings."""
         large = any(clip.setup > SMALL_SETUPS or clip.action > SMALL_ACTIONS for clip in self.clips)

@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 from action_indrnn.data_prep.clip import ClipError
 from action_indrnn.data_prep.sources import Source
 
+_MOST_NUMBERS = 3_000_000  # of a recording, each of thirty bytes; the longest have a hundred thousand
+
 
 def read(source: Source, fields: int, separator: str | None = None) -> NDArray[np.float64]:
     """(rows, fields) the numbers of a text of one row a line.
@@ -20,7 +22,12 @@ def read(source: Source, fields: int, separator: str | None = None) -> NDArray[n
         OSError: cannot be read.
     """
     values: list[list[float]] = []
-    for number, line in enumerate(source.read().decode("latin-1").rstrip().split("\n"), 1):
+    content = source.read()
+    lines = content.count(b"\n")
+    if lines * fields > _MOST_NUMBERS:  # before they take their memory
+        most = _MOST_NUMBERS // fields
+        raise ClipError(f"{source}: expected at most {most} lines of {fields} numbers, found {lines}")
+    for number, line in enumerate(content.decode("latin-1").rstrip().split("\n"), 1):
         tokens = line.rstrip().split(separator)
         if len(tokens) != fields:
             raise ClipError(f"{source}:{number}: expected {fields} numbers, found {len(tokens)}")

@@ -84,6 +84,7 @@ def test_segments_are_counted_against_the_actions(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(stream.step, "scenes", None)
     monkeypatch.setattr(stream.step, "advance", advance)
+    monkeypatch.setattr(stream.step, "scenes", None)  # or rows are stepped without features
     found = detection.detect(network, "made", [recording])
     assert (found.actions, found.minutes) == (3, pytest.approx(180 / 1800))
     assert found.found == pytest.approx(2 / 3)

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from action_indrnn.data_prep import (
@@ -13,6 +14,7 @@ from action_indrnn.data_prep import (
     clip_arrays,
     clip_file,
     clip_text,
+    custom,
     layout,
     preprocess,
     skeleton_file,
@@ -170,6 +172,21 @@ def test_an_npz_of_many_members_is_measured_before_it_is_unpacked(
             archive.writestr(f"{number}.npy", bytes(30_000))
     with pytest.raises(ClipError, match="expected at most 100000 bytes unpacked, found 150000"):
         clip_file.read(Source(tmp_path / "a.npz"), NTU25)
+
+
+def test_lists_and_tables_of_short_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(custom, "_MOST_CELLS", 30_000)
+    (tmp_path / "layout.toml").write_text('layout = "ntu25"\n')
+    (tmp_path / "clips.csv").write_text("file,label\n" + "a,1\n" * 15_001)
+    with pytest.raises(ValueError, match=r"clips\.csv: expected at most 30000 fields, found more"):
+        catalogue.find("custom", [tmp_path])
+    (tmp_path / "a01_s01_e01_skeleton3D.txt").write_text("1 2 3 4\n" * 8_000_000)
+    with pytest.raises(ValueError, match="expected at most 750000 lines of 4 numbers, found 8000000"):
+        preprocess.preprocess(catalogue.find("msr-action3d"), [tmp_path], tmp_path / "set")
+    arrays = {"joints": np.zeros((1, 1, 25, 3)), "label": np.zeros(30_001, np.uint8)}
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(ValueError, match="expected at most 30000 numbers and texts beside the joints"):
+        catalogue.find("custom", [tmp_path / "a.npz"])
 
 
 def test_a_list_and_a_layout_of_gigabytes(tmp_path: Path) -> None:

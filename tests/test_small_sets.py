@@ -184,13 +184,15 @@ def test_a_prepared_set_has_the_data_set_s_columns_and_protocols(tmp_path: Path)
     }
     raw = write(tmp_path / "raw", files)
     write(raw / "again", {next(iter(files)): rows(table)})
+    write(raw / "0", {next(iter(files)): "damaged"})  # found first, and hides no good one
     summary = preprocess.preprocess(catalogue.find("msr-action3d"), [raw], tmp_path / "set")
-    assert (summary.clips, summary.skipped, summary.whole) == (8, 1, False)
+    assert (summary.clips, summary.skipped, summary.whole) == (8, 2, False)
     assert summary.counts == {"xsub": (4, 4), "as1": (2, 2), "as2": (2, 2), "as3": (2, 2)}
     prepared = archive.read(tmp_path / "set")
     assert [*prepared.index.columns][4:] == ["label", "subject", "replication"]
-    reason = pd.read_csv(tmp_path / "set" / "skipped.csv")["reason"][0]
-    assert "expected each clip once, found it again" in reason
+    damaged, again = pd.read_csv(tmp_path / "set" / "skipped.csv")["reason"]
+    assert "expected 4 numbers, found 1" in damaged
+    assert "expected each clip once, found it again" in again
     assert prepared.clip(0).joints.shape == (1, 2, 20, 3)
     assert not prepared.clip(0).joints[0, 0, 3].any()  # the spine is the origin
     split = dataset.split(prepared, "as1", validation="clips")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from action_indrnn import checkpoint, config, evaluation, schedule, training
+from action_indrnn import checkpoint, config, evaluation, outcome, schedule, training
 from action_indrnn.config import Config
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.layers import IndRNN
@@ -25,7 +25,7 @@ def tiny(*overrides: str) -> Config:
     return config.load("residual", (*TINY, "train.learning_rate=2e-3", "train.max_epochs=3", *overrides))
 
 
-def run(prepared: PreparedSet, out: Path, *overrides: str) -> training.Result:
+def run(prepared: PreparedSet, out: Path, *overrides: str) -> outcome.Result:
     a_run = Run(tiny(*overrides), prepared, "xsub", out)
     a_run.start()
     return a_run.train()
