@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from action_indrnn import evaluation
+from action_indrnn import evaluation, every_frame
 from action_indrnn.data_prep import clip_file, skeleton_file
 from action_indrnn.data_prep.clip import Clip, ClipError
 from action_indrnn.data_prep.layout import Layout
@@ -124,6 +124,8 @@ def curve(recognizer: Recognizer, clip: Clip) -> NDArray[np.float64]:
     """
     settings, card = recognizer.card.config, recognizer.card
     clips = Clips.of_clips([normalize(clip, card.layout(), card.view)]).shown_as(settings.data, card.layout())
+    if settings.detects:
+        return _every_frame(recognizer, clips)
     frames = clip.present.shape[1]
     passes = settings.evaluate.passes
     lengths = evaluation.pass_lengths(settings.data.frames, settings.data.frames_deviation, passes)
@@ -155,6 +157,16 @@ def curve(recognizer: Recognizer, clip: Clip) -> NDArray[np.float64]:
     np.divide(total, count[:, None], out=mean, where=count[:, None] > 0)
     powers = np.exp(mean - mean.max(axis=1, keepdims=True))
     shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _every_frame(recognizer: Recognizer, clips: Clips) -> NDArray[np.float64]:
+    """(T, K) of a network that detects actions: the mean over the frames so far."""
+    card, device = recognizer.card, next(recognizer.model.parameters()).device
+    follow = card.config.data.follow
+    ((_, x, _),) = every_frame.batches(clips, np.zeros(1, np.int64), card.layout(), follow, 1)
+    means = every_frame.running_means(recognizer.model(x.to(device), every=True)[0])[:, 0]
+    shares: NDArray[np.float64] = torch.softmax(means.double(), dim=1).cpu().numpy()
     return shares
 
 

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from action_indrnn import api, checkpoint, config, dataset, detection, every_frame, models
+from action_indrnn import api, checkpoint, clip_page, config, dataset, detection, every_frame, models
 from action_indrnn.checkpoint import Card
 from action_indrnn.data_prep.archive import PreparedSet
+from action_indrnn.data_prep.clip import Clip
 from action_indrnn.data_prep.untrimmed import NONE, Action, Untrimmed
 from action_indrnn.dataset import Clips
 from action_indrnn.decision import DETECTING, Rule
@@ -81,6 +82,7 @@ def test_segments_are_counted_against_the_actions(monkeypatch: pytest.MonkeyPatc
         logits[0, next(spoken)] = 20  # the last is for none
         return logits
 
+    monkeypatch.setattr(stream.step, "scenes", None)
     monkeypatch.setattr(stream.step, "advance", advance)
     monkeypatch.setattr(stream.step, "scenes", None)  # or rows are stepped without features
     found = detection.detect(network, "made", [recording])
@@ -90,6 +92,15 @@ def test_segments_are_counted_against_the_actions(monkeypatch: pytest.MonkeyPatc
     assert found.f1 == pytest.approx(2 * 2 / (4 + 3))
     assert found.delay == pytest.approx((15 + 0) / 2 / 30)
     assert found.frames == pytest.approx(np.mean(np.array(truth) == np.array(said)))
+
+
+def test_a_clip_s_curve_ends_in_its_verdict() -> None:
+    network = detector()
+    clip = Clip("clip", walk(50)[None], np.ones((1, 50), bool))
+    shares = clip_page.curve(network, clip)
+    assert shares.shape == (50, 14)
+    np.testing.assert_allclose(shares[-1], network.classify(clip).probabilities, rtol=1e-3, atol=1e-5)
+    assert np.abs(shares[5] - shares[-1]).max() > 1e-3
 
 
 def test_made_streams_hold_every_clip_once(made_set: PreparedSet) -> None:
