@@ -306,6 +306,16 @@ def test_nothing_sticks_out_at_any_width(tab: Tab, clips: list[Path]) -> None:
         assert out == [], width
 
 
+def test_names_of_actions_leave_the_next_its_room(tab: Tab) -> None:
+    shortened = tab.value(
+        "import('/page_chart.js').then(({ fitted }) => {"
+        "const c = document.createElement('canvas').getContext('2d'); c.font = '13px monospace';"
+        "const one = c.measureText('m').width;"
+        "return [99, 13, 6.5, 1.5, 0.5, -9].map((room) => fitted(c, 'hold a hand up', room * one)); })"
+    )
+    assert shortened == ["hold a hand up", "hold a hand…", "hold…", "", "", ""]
+
+
 def test_texts_stand_out_from_their_grounds() -> None:
     known = dict(re.findall(r"--([\w-]+): (#\w{6});", STYLE.read_text()))
     pairs = [
