@@ -233,6 +233,8 @@ def test_a_clip_is_sent_as_a_live_stream_and_back(
     tab.wait("document.getElementById('said').textContent.startsWith('The clip has ended: ')")
     ((action, share),) = network.classify(clips[0]).top(1)
     assert tab.text("#verdict") == f"Whole clip: {action} {100 * share:.1f} %"
+    panel = "document.getElementById('chances')"
+    assert tab.value(f"{panel}.scrollHeight <= {panel}.clientHeight")  # at 1280 x 800
     tab.value("document.getElementById('verdict').textContent = ''")
     tab.value("document.getElementById('replay').click()")
     tab.wait(f"{MODE} === 'clip'")
