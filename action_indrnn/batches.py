@@ -55,8 +55,12 @@ class Batches:
 
         Raises:
             ValueError: a batch cannot be shared by the parts and processes, or has no variance; or mirror
-                images are asked for without pairs.
+                images are asked for without pairs, or every frame without pieces.
         """
+        if settings.detects and pieces is None:
+            raise ValueError(
+                "data.sampling 'every': expected untrimmed recordings to learn from, found clips"
+            )
         if settings.data.mirror and not pairs:
             raise ValueError("data.mirror: expected a joint layout with left/right pairs, found none")
         self.settings = settings

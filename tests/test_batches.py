@@ -121,6 +121,13 @@ def test_every_augmentation_is_the_same_however_a_batch_is_divided(made_set: Pre
     torch.testing.assert_close(part(f"data.{name}={MORE[name]}", "train.accumulate=4"), varied)
 
 
+def test_every_frame_needs_pieces(made_set: PreparedSet) -> None:
+    with pytest.raises(
+        ValueError, match=r"'every': expected untrimmed recordings to learn from, found clips"
+    ):
+        batches(made_set, "model.memory=50", "data.sampling=every")
+
+
 def test_a_mirror_needs_pairs(made_set: PreparedSet) -> None:
     with pytest.raises(ValueError, match=r"data\.mirror: expected a joint layout with left/right pairs"):
         batches(made_set, "data.mirror=0.5")
