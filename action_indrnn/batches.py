@@ -58,7 +58,9 @@ class Batches:
                 images are asked for without pairs, or every frame without pieces.
         """
         if settings.detects and pieces is None:
-            raise ValueError("data.sampling 'every': expected pieces of recordings, found clips")
+            raise ValueError(
+                "data.sampling 'every': expected untrimmed recordings to learn from, found clips"
+            )
         if settings.data.mirror and not pairs:
             raise ValueError("data.mirror: expected a joint layout with left/right pairs, found none")
         self.settings = settings

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 from action_indrnn.clip_recorder import ClipRecorder
@@ -17,6 +18,7 @@ from action_indrnn.people import Bodies, BodyId
 from action_indrnn.recognizer import Recognizer
 from action_indrnn.streaming import FrameAnswers, Stream
 
+Whole = Callable[[], dict[str, Any]]  # says what a clip shows; it takes longer than a frame
 _NO_LOCK = nullcontext()
 
 
@@ -44,8 +46,8 @@ class Dialogue:
         self.line = 0
         self._recorder: ClipRecorder | None = None
 
-    def hear(self, line: bytes | None, number: int = 0) -> Frame | dict[str, Any]:
-        """The frame in a line, which the stream takes; or the answer, where it is none.
+    def hear(self, line: bytes | None, number: int = 0) -> Frame | Whole | dict[str, Any]:
+        """The frame in a line, which the stream takes; or the answer, or where a clip ends what gives it.
 
         Args:
             line: none for one that was too long.
@@ -55,7 +57,7 @@ class Dialogue:
         try:
             found = parse(line, self.stream.recorded)
             if isinstance(found, Mark):
-                return {"line": self.line, **self._mark(found)}
+                return self._mark(found)
             self.stream.check(found.bodies, found.time)
         except FrameError as error:
             return self._wrong(LineError.of(error))
@@ -72,26 +74,30 @@ class Dialogue:
     def _wrong(self, error: LineError) -> dict[str, Any]:
         return {"line": self.line, "field": error.field, "error": str(error)}
 
-    def _mark(self, mark: Mark) -> dict[str, Any]:
-        """The answer where a clip begins or ends.
+    def _mark(self, mark: Mark) -> Whole | dict[str, Any]:
+        """The answer where a clip begins, and what gives it where one ends.
 
         Raises:
-            LineError: none has begun, or its frames are no clip.
+            LineError: none has begun.
         """
         if mark.begins:
             self.stream.reset()
             recorded = None if self.stream.map is None else self.stream.recorded
             self._recorder = ClipRecorder(recorded, self.stream.layout, mark.name, mark.bodies)
-            return {"clip": "begin"}
+            return {"line": self.line, "clip": "begin"}
         recorder, self._recorder = self._recorder, None
         if recorder is None:
             raise LineError("clip", 'expected {"clip": "begin"} before the end, found none')
+        return partial(self._end, recorder)
+
+    def _end(self, recorder: ClipRecorder) -> dict[str, Any]:
+        """The answer to a clip."""
         try:
             clip = recorder.clip()
             with self.lock:
-                return _whole(self.recognizer, clip, self.top)
+                return {"line": self.line, **_whole(self.recognizer, clip, self.top)}
         except ValueError as error:
-            raise LineError("clip", str(error)) from None
+            return self._wrong(LineError("clip", str(error)))
 
 
 def _whole(recognizer: Recognizer, clip: Clip, top: int) -> dict[str, Any]:
@@ -116,6 +122,8 @@ def answer(source: Readable, write: Callable[[str], object], dialogue: Dialogue)
             with dialogue.lock:
                 answers = dialogue.stream.feed(found.bodies, found.time)
             found = dialogue.answer(found, answers)
+        elif callable(found):
+            found = found()
         bad += "error" in found
         write(json.dumps(found) + "\n")
     return bad

@@ -17,7 +17,7 @@ import torch
 
 from action_indrnn import frame_lines
 from action_indrnn.data_prep.layout import Layout
-from action_indrnn.dialogue import Dialogue
+from action_indrnn.dialogue import Dialogue, Whole
 from action_indrnn.frame_lines import Frame
 from action_indrnn.recognizer import Recognizer
 from action_indrnn.streaming import FrameAnswers, Stream, feed_all
@@ -87,14 +87,14 @@ def worker(name: str) -> ThreadPoolExecutor:
 class _Job:
     producer: Producer
     line: str | bytes
-    done: Future[tuple[str, str | None]] = field(default_factory=Future)
+    done: Future[tuple[str | Whole, str | None]] = field(default_factory=Future)
 
 
 class Live:
     """All producers and watchers.
 
     One thread does the work, so the event loop goes on meanwhile; frames that arrive while it works are
-    stepped together in its next turn.
+    stepped together in its next turn. Another one classifies whole clips, which no frame waits for.
 
     Args:
         recognizer: of the model.
@@ -117,10 +117,12 @@ class Live:
         self._last = 0
         self._jobs: deque[_Job] = deque()
         self._thread = worker("live")
+        self._clips = worker("live clips")
 
     def shut(self) -> None:
-        """End the thread."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        """End the threads."""
+        for thread in (self._thread, self._clips):
+            thread.shutdown(wait=True, cancel_futures=True)
 
     def open(self, name: str, top: int, layout: Layout | None = None) -> Producer:
         """A new producer, who sends frames in a layout.
@@ -166,6 +168,8 @@ class Live:
         self._jobs.append(job)
         self._thread.submit(self._work)
         text, seen = await asyncio.wrap_future(job.done)
+        if not isinstance(text, str):
+            return json.dumps(await asyncio.get_running_loop().run_in_executor(self._clips, text))
         if seen is not None:
             for watcher in self.watchers:
                 watcher.put(seen)
@@ -189,7 +193,7 @@ class Live:
                     job.done.set_exception(error)
             raise
 
-    def _step(self, jobs: list[_Job]) -> list[tuple[str, str | None]]:
+    def _step(self, jobs: list[_Job]) -> list[tuple[str | Whole, str | None]]:
         """The answer to each line, and what watchers get, where it was a frame and somebody watches."""
         heard = [job.producer.dialogue.hear(_bytes(job.line)) for job in jobs]
         frames = [
@@ -198,10 +202,10 @@ class Live:
             if isinstance(frame, Frame)
         ]
         answers = iter(feed_all(frames) if frames else ())
-        found: list[tuple[str, str | None]] = []
+        found: list[tuple[str | Whole, str | None]] = []
         for job, frame in zip(jobs, heard, strict=True):
             if not isinstance(frame, Frame):
-                found.append((json.dumps(frame), None))
+                found.append((json.dumps(frame) if isinstance(frame, dict) else frame, None))
                 continue
             answer = next(answers)
             own = job.producer.dialogue.answer(frame, answer)

@@ -38,7 +38,7 @@ export function chart(canvas) {
     context.beginPath();
     context.rect(PAD.left, 0, width - PAD.left - PAD.right + 8, height);
     context.clip();
-    given.spans.forEach((one) => span(one, given, x));
+    given.spans.forEach((one, at, all) => span(one, all[at + 1], given, x));
     [...given.series].sort((one, other) => one.area - other.area).forEach((one) => {
       context.globalAlpha = 0.28;
       line(one, given, x, y, Infinity);
@@ -75,7 +75,7 @@ export function chart(canvas) {
     }
   }
 
-  function span(one, given, x) {
+  function span(one, next, given, x) {
     const [from, to] = [x(Math.max(one.from, given.from)), x(Math.min(one.to, given.to))];
     context.strokeStyle = COLOURS[one.slot] || TEXT;
     context.fillStyle = COLOURS[one.slot] || TEXT;
@@ -87,7 +87,8 @@ export function chart(canvas) {
     context.stroke();
     context.textAlign = "left";
     context.textBaseline = "alphabetic";
-    context.fillText(one.text, from, PAD.top + SPANS - 14);
+    const room = next ? x(next.from) - from - 8 : Infinity;
+    context.fillText(fitted(context, one.text, room), from, PAD.top + SPANS - 14);
   }
 
   function line(one, given, x, y, until) {
@@ -146,4 +147,12 @@ export function chart(canvas) {
 
   new ResizeObserver(() => draw()).observe(canvas);
   return { draw, timeAt };
+}
+
+/** As much of a text as there is room for, in pixels, with three dots where some is missing. */
+export function fitted(context, text, room) {
+  if (context.measureText(text).width <= room) return text;
+  let length = text.length;
+  while (length && context.measureText(`${text.slice(0, length)}…`).width > room) length -= 1;
+  return length ? `${text.slice(0, length).trimEnd()}…` : "";
 }

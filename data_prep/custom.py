@@ -118,7 +118,7 @@ def _columns(
             expected = f"columns named by letters, digits and _, and none of {', '.join(_TAKEN)}"
             raise ValueError(f"{source}: expected {expected}; found '{column}'")
     typed: dict[str, list[int | str]] = {
-        column: list(map(int, values)) if all(map(_WHOLE.fullmatch, values)) else list(values)
+        column: list(map(int, values)) if all(map(_WHOLE.fullmatch, values)) else list(map(printable, values))
         for column, values in table.items()
     }
     order = sorted(
@@ -126,7 +126,7 @@ def _columns(
     )
     typed["label"] = [order.index(label) for label in typed["label"]]
     rows = [dict(zip(typed, row, strict=True)) for row in zip(*typed.values(), strict=True)]
-    return tuple(printable(str(label)) for label in order), rows
+    return tuple(map(str, order)), rows
 
 
 def _misspelt(columns: Iterable[str], source: str) -> Iterator[str]:
@@ -178,7 +178,8 @@ def _folder(path: Path, recorded: Layout, wanted: Layout) -> tuple[tuple[str, ..
     classes, columns = _columns(table, f"{listed}:1")
 
     def row(file_name: str, own: Mapping[str, int | str]) -> _Row:
-        source, name = Source(path / file_name), PurePosixPath(file_name).with_suffix("").as_posix()
+        source = Source(path / file_name)
+        name = printable(PurePosixPath(file_name).with_suffix("").as_posix())
         return _Row(name, str(source), own, lambda: clip_file.read(source, wanted, recorded, name=name))
 
     return classes, [row(*pair) for pair in zip(files, columns, strict=True)]
@@ -206,7 +207,9 @@ def _npz(path: Path, recorded: Layout, wanted: Layout) -> tuple[tuple[str, ...],
             f"{path}: expected at most {_MOST_CELLS} numbers and texts beside the joints, found more"
         )
     clips = _clips(every, length, count, f"{path}: joints")
-    table = {key: [str(value).strip() for value in array.tolist()] for key, array in arrays.items()}
+    table = {
+        key: [printable(str(value).strip()) for value in array.tolist()] for key, array in arrays.items()
+    }
     names = table.pop("name", [f"clip{number:05}" for number in range(1, count + 1)])
     empty = [key for key, values in {**table, "name": names}.items() if "" in values]
     if empty:

@@ -139,9 +139,8 @@ def survey(path: Path) -> Survey:
             found.problems.append(f"{file}: expected a file, found a folder, a broken link or a device")
             continue
         state = file.stat()
-        found.disk += min(
-            state.st_size, getattr(state, "st_blocks", sys.maxsize) * _BLOCK
-        )  # it may have holes
+        # A file with holes takes less than its size.
+        found.disk += min(state.st_size, getattr(state, "st_blocks", sys.maxsize) * _BLOCK)
         if file.suffix.lower() == ".zip" and not file.name.startswith("."):
             found.archives.append(str(file))
             _take_archive(found, file)

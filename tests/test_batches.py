@@ -122,7 +122,9 @@ def test_every_augmentation_is_the_same_however_a_batch_is_divided(made_set: Pre
 
 
 def test_every_frame_needs_pieces(made_set: PreparedSet) -> None:
-    with pytest.raises(ValueError, match=r"'every': expected pieces of recordings, found clips"):
+    with pytest.raises(
+        ValueError, match=r"'every': expected untrimmed recordings to learn from, found clips"
+    ):
         batches(made_set, "model.memory=50", "data.sampling=every")
 
 

@@ -37,7 +37,6 @@ def test_every_way_is_timed_from_frame_to_answer(monkeypatch: pytest.MonkeyPatch
     assert head.split()[0] == "streams"
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 def test_all_ways_give_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_live.shutil, "which", lambda name: None)  # torch.compile takes its time
     network = bench_live.recognizer(config.load("residual", SMALL))

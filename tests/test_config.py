@@ -67,6 +67,20 @@ def test_published_settings() -> None:
     assert augmented.evaluate.passes == 40
 
 
+@pytest.mark.parametrize("name", ["live", "best"])
+def test_the_recipes_at_ntu_s_size_are_the_recipes(name: str) -> None:
+    small, large = load(name), load(f"{name}_ntu")
+    assert large.data == small.data.model_copy(update={"frames": 64})
+    assert large.evaluate == small.evaluate
+    kept = ("dropout", "dropout_mask", "pooling", "bidirectional", "input_norm")
+    assert [getattr(large.model, key) for key in kept] == [getattr(small.model, key) for key in kept]
+    assert (large.train.label_smoothing, large.train.validation, large.train.schedule) == (
+        0.1,
+        "none",
+        "cosine",
+    )
+
+
 def test_overrides() -> None:
     changed = load(
         "residual", ["train.batch=64", "model.dropout = 0.25", "train.validation=clips", 'title="a = b"']

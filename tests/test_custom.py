@@ -9,7 +9,7 @@ import pytest
 import tomli_w
 
 from action_indrnn.data_prep import archive, custom, layout
-from action_indrnn.data_prep.data_set import Left
+from action_indrnn.data_prep.data_set import Left, Sample
 
 from .test_cli import call
 
@@ -163,6 +163,17 @@ def test_a_bad_clip_is_left_out_and_named(folder: Path, tmp_path: Path) -> None:
     assert left["absent"] == f"{tmp_path / 'absent.npy'}: cannot be read: No such file or directory"
     assert "expected a file .skeleton, .npy" in left["odd"]
     assert len(left) == 3
+
+
+def test_words_that_a_screen_would_obey_are_letters(tmp_path: Path) -> None:
+    (tmp_path / "layout.toml").write_text(tomli_w.dumps(TWELVE))
+    np.save(tmp_path / "a\x1b[2J.npy", recording("wave", 4))
+    (tmp_path / "clips.csv").write_text("file,label,day\na\x1b[2J.npy,wa\u202eve,\x07\n")
+    data_set = custom.data_set([tmp_path])
+    (sample,) = data_set.samples([tmp_path])
+    assert isinstance(sample, Sample)
+    assert (sample.clip.name, sample.columns["day"]) == ("a\\x1b[2J", "\\x07")
+    assert data_set.classes == ("wa\\u202eve",)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import io
 import json
+import sys
 import tracemalloc
 
 import numpy as np
@@ -11,6 +12,7 @@ from action_indrnn.recognizer import Recognizer
 
 from .conftest import person, skeleton_text
 from .test_cli import call
+from .test_frame_map import recorded
 from .test_streaming import recognizer, walk
 
 
@@ -153,6 +155,18 @@ def test_the_command(network: Recognizer, tmp_path, monkeypatch, capsys) -> None
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [one.get("frame") for one in found] == [0, 1, 2, 3, 4, None]
     assert found[5]["clip"] == "end"
+    given, poses = recorded("azure32")
+    foreign = tmp_path / "foreign.jsonl"
+    foreign.write_bytes(b"".join(line({1: pose}) for pose in poses))
+    assert call(monkeypatch, "stream", model, "--replay", foreign, "--layout", "azure32", "--speed", 0) == 0
+    *_, whole = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    ((action, share),) = network.classify(network.read(foreign, given)).top(1)
+    assert whole["top"][0] == {"action": action, "probability": round(share, 6)}
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(foreign.read_bytes() + b"{\n")))
+    assert call(monkeypatch, "stream", model, "--layout", "azure32") == 1
+    *good, bad = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["frame"] for one in good] == list(range(len(poses)))
+    assert "error" in bad
     wrong = tmp_path / "wrong.npy"
     np.save(wrong, np.zeros((1, 5, 20, 3)) + walk(5)[:, :20])
     assert call(monkeypatch, "stream", model, "--replay", wrong) == 1

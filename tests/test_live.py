@@ -82,6 +82,33 @@ def test_frames_that_wait_are_stepped_together(some: Live, monkeypatch: pytest.M
     assert sizes == [1, 2]
 
 
+def test_frames_do_not_wait_for_whole_clips(
+    network: Recognizer, some: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = threading.Event()
+    classify = network.classify
+
+    def slow(clip: Any) -> Any:
+        assert busy.wait(5)
+        return classify(clip)
+
+    monkeypatch.setattr(network, "classify", slow)
+
+    async def work() -> dict[str, Any]:
+        one, other = some.open("", 1), some.open("", 1)
+        for text in ('{"clip": "begin"}', line()):
+            await some.answer(one, text)
+        whole = asyncio.create_task(some.answer(one, '{"clip": "end"}'))
+        for frame in range(3):
+            assert json.loads(await some.answer(other, line()))["frame"] == frame
+        assert not whole.done()
+        busy.set()
+        return json.loads(await whole)
+
+    found = run(work())
+    assert (found["line"], found["clip"], found["frames"]) == (3, "end", 1)
+
+
 def test_a_bad_line_is_its_producers_alone(some: Live) -> None:
     nan = line({1: person() * float("nan")})
 

@@ -233,6 +233,8 @@ def test_a_clip_is_sent_as_a_live_stream_and_back(
     tab.wait("document.getElementById('said').textContent.startsWith('The clip has ended: ')")
     ((action, share),) = network.classify(clips[0]).top(1)
     assert tab.text("#verdict") == f"Whole clip: {action} {100 * share:.1f} %"
+    panel = "document.getElementById('chances')"
+    assert tab.value(f"{panel}.scrollHeight <= {panel}.clientHeight")  # at 1280 x 800
     tab.value("document.getElementById('verdict').textContent = ''")
     tab.value("document.getElementById('replay').click()")
     tab.wait(f"{MODE} === 'clip'")
@@ -304,6 +306,16 @@ def test_nothing_sticks_out_at_any_width(tab: Tab, clips: list[Path]) -> None:
             ".map(([one]) => one.id || one.textContent)"
         )
         assert out == [], width
+
+
+def test_names_of_actions_leave_the_next_its_room(tab: Tab) -> None:
+    shortened = tab.value(
+        "import('/page_chart.js').then(({ fitted }) => {"
+        "const c = document.createElement('canvas').getContext('2d'); c.font = '13px monospace';"
+        "const one = c.measureText('m').width;"
+        "return [99, 13, 6.5, 1.5, 0.5, -9].map((room) => fitted(c, 'hold a hand up', room * one)); })"
+    )
+    assert shortened == ["hold a hand up", "hold a hand…", "hold…", "", "", ""]
 
 
 def test_texts_stand_out_from_their_grounds() -> None:

@@ -355,3 +355,39 @@ def test_the_documented_camera_is_answered_and_watched(port: int) -> None:
         assert len(found.stdout.splitlines()) == 90
         assert hear(watcher)["streams"] == []
         assert hear(watcher)["opened"]["name"] == "camera"
+
+
+def test_live_frames_are_in_the_servers_layout_or_the_one_asked_for(network: Recognizer) -> None:
+    azure, ours = layout.load("azure32"), network.card.layout()
+    assert server.live_layout(network.card, None, "") is None
+    assert server.live_layout(network.card, azure, "") == azure
+    assert server.live_layout(network.card, azure, "azure32") == azure
+    assert server.live_layout(network.card, azure, "model") is None
+    assert server.live_layout(network.card, azure, "h36m17") == layout.load("h36m17")
+    assert server.live_layout(network.card, azure, "ntu25") == ours
+    with pytest.raises(ValueError, match="expected a joint layout out of"):
+        server.live_layout(network.card, None, "/etc/camera.toml")  # never a file
+
+
+def test_a_model_of_an_own_layout_takes_frames_as_its_clips_were_recorded(network: Recognizer) -> None:
+    table = {**network.card.joint_layout, "name": "mine", "unit": "mm", "up": "z"}
+    card = network.card.model_copy(update={"joint_layout": table})
+    assert server.live_layout(card, None, "") == card.layout()
+    assert server.live_layout(card, None, "model") is None
+    pose = person().astype(np.float32)
+    recorded = 1000 * np.stack([pose[:, 0], -pose[:, 2], pose[:, 1]], axis=1)
+    own = Recognizer(network.model, card)
+    with running(server.application(own, own.stream, Limits())) as port, join(port, "/live?top=14") as socket:
+        found = tell(socket, line({1: recorded}))
+    expected = own.stream().feed({1: pose}).answers[0].probabilities
+    shares = {one["action"]: one["probability"] for one in found["people"][0]["top"]}
+    assert [shares[name] for name in card.classes] == pytest.approx(expected.tolist(), abs=2e-6)
+
+
+def test_a_layout_that_does_not_fit_is_told_and_the_websocket_closed(port: int, other: None) -> None:
+    for name, message in (
+        ("sbu15", "live frames: expected the 25 joints"),
+        ("x.toml", "a joint layout out of"),
+    ):
+        with join(port, f"/live?layout={name}") as socket:
+            assert message in hear(socket)["error"]
