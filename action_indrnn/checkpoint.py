@@ -27,16 +27,6 @@ from action_indrnn.decision import DETECTING, Rule
 from action_indrnn.models import Classifier, build
 
 _KEY = "action_indrnn"
-_OWN = {
-    "program",
-    "seed",
-    "epochs",
-    "clips",
-    "held_out",
-    "clip_frames",
-    "measured",
-    "rule",
-}  # of each of many seeds
 
 
 class Measured(BaseModel):
@@ -198,10 +188,10 @@ def combine(paths: Sequence[Path], out: Path) -> Card:
 
     Args:
         paths: model files of the same settings, but for the seed, on the same clips.
-        out: the new file.
+        out: the new file; it has their rule for streams where they have the same one.
 
     Raises:
-        ValueError: fewer than two, one that is none, or of other settings; says what differs.
+        ValueError: fewer than two, one that is none, is of other settings or of the same seed; says what differs.
         FileExistsError: something stands there already.
     """
     if len(paths) < 2:
@@ -209,18 +199,18 @@ def combine(paths: Sequence[Path], out: Path) -> Card:
     if out.exists():
         raise FileExistsError(f"{out}: expected nothing there, found a file; a model is not written over")
     cards = [load_card(path) for path in paths]
-    first = cards[0].model_dump()
+    first, seeds = _but_for_the_seed(cards[0]), set[int]()
     for path, card in zip(paths, cards, strict=True):
-        found = card.model_dump()
-        for table in (first, found):
-            table["config"]["train"].pop("seed", None)
-        differs = [key for key in first.keys() - _OWN if first[key] != found[key]]
-        if differs or card.config.model.members > 1:
-            what = min(differs, default="model.members")
+        if (members := card.config.model.members) > 1:
+            raise ValueError(f"{path}: expected a single network, found {members} put together already")
+        found = _but_for_the_seed(card)
+        if differs := [key for key in first if first[key] != found[key]]:
             raise ValueError(
-                f"{path}: expected a single network with the {what} of {paths[0]}, found another; "
-                "only the seed may differ"
+                f"{path}: expected the {min(differs)} of {paths[0]}, found another; only the seed may differ"
             )
+        if card.seed in seeds:
+            raise ValueError(f"{path}: expected another seed than the others', found {card.seed} again")
+        seeds.add(card.seed)
     weights = {
         f"members.{number}.{name}": value
         for number, path in enumerate(paths)
@@ -228,10 +218,20 @@ def combine(paths: Sequence[Path], out: Path) -> Card:
     }
     network = cards[0].config.model.model_copy(update={"members": len(paths)})
     config = cards[0].config.model_copy(update={"model": network})
-    card = cards[0].model_copy(update={"config": config, "measured": None, "rule": None})
+    rule = cards[0].rule if all(card.rule == cards[0].rule for card in cards) else None
+    card = cards[0].model_copy(update={"config": config, "measured": None, "rule": rule})
     with replacing(out) as partial:
         save_file(weights, partial, {_KEY: card.model_dump_json()})
     return card
+
+
+def _but_for_the_seed(card: Card) -> dict[str, Any]:
+    """What the cards of a setting's seeds have in common."""
+    own = {"program", "seed", "epochs", "clips", "held_out", "clip_frames", "measured", "rule"}
+    table = card.model_dump(exclude=own)
+    del table["config"]["train"]["seed"]
+    training, validation, test = card.clips
+    return table | {"number of clips": (training + validation, test)}
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -91,13 +91,15 @@ def test_what_cannot_be_put_together_is_refused(
         config.load("live", [*SMALL, "train.learning_rate=1e-3"]), made_set, "xsub", tmp_path / "other"
     )
     other.start()
-    with pytest.raises(ValueError, match=r"expected a single network with the config of .*, found another"):
+    with pytest.raises(ValueError, match=r"expected the config of .*, found another; only the seed may"):
         checkpoint.combine([runs[0], other.train().model], out)
     assert not out.exists()
     checkpoint.combine(runs, out)
     with pytest.raises(FileExistsError, match="a model is not written over"):
         checkpoint.combine(runs, out)
-    with pytest.raises(ValueError, match="expected a single network with the "):
-        checkpoint.combine([out, out], tmp_path / "again.safetensors")
+    with pytest.raises(ValueError, match="expected a single network, found 2 put together already"):
+        checkpoint.combine([out, runs[0]], tmp_path / "again.safetensors")
+    with pytest.raises(ValueError, match="expected another seed than the others', found 0 again"):
+        checkpoint.combine([runs[0], runs[0]], tmp_path / "again.safetensors")
     with pytest.raises(ValueError, match=r"model.members: expected 1 in training, found 2"):
         Run(config.load("live", ["model.members=2"]), archive.read(made_set.path), "xsub", tmp_path / "x")
