@@ -191,7 +191,7 @@ def combine(paths: Sequence[Path], out: Path) -> Card:
         out: the new file; it has their rule for streams where they have the same one.
 
     Raises:
-        ValueError: fewer than two, one that is none, is of other settings or of the same seed; says what differs.
+        ValueError: fewer than two, or one that is none, of other settings or of the same seed.
         FileExistsError: something stands there already.
     """
     if len(paths) < 2:
