@@ -103,7 +103,7 @@ def check(
             poses.append(there if way is None else _mapped(there, way, name, place))
     if not poses:
         return np.zeros((0, len(layout.joints), 3), np.float32), [{} for _ in bodies]
-    joints = np.concatenate(poses).reshape(len(poses), -1, 3)
+    joints = np.ascontiguousarray(np.concatenate(poses).reshape(len(poses), -1, 3))
     largest = np.maximum.reduce(np.abs(joints), axis=(1, 2)).tolist()
     if not all(value <= COORDINATE_LIMIT for value in largest):  # nor is NaN
         raise _far(bodies, joints, layout)

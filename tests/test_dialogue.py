@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from action_indrnn import clip_recorder, dialogue
-from action_indrnn.data_prep import layout, made
+from action_indrnn.data_prep import clip_file, layout, made
 from action_indrnn.data_prep.clip import Clip
 from action_indrnn.data_prep.sources import Source
 from action_indrnn.dialogue import Dialogue
@@ -121,6 +121,50 @@ def test_a_replay_shows_all_bodies_and_ends_with_the_clip(network: Recognizer, t
     probability = found[5]["people"][0]["top"][0]["probability"]
     assert probability == pytest.approx(expected.answers[0].probabilities.max(), abs=1e-6)
     assert (whole["line"], whole["frames"]) == (7, 6)
+
+
+def file_of(suffix: str, joints: np.ndarray, names: tuple[str, ...]) -> bytes:
+    """A recording of one body (T, V, 3) as a file."""
+    if suffix in (".npy", ".npz"):
+        buffer = io.BytesIO()
+        np.save(buffer, joints) if suffix == ".npy" else np.savez(buffer, joints=joints)
+        return buffer.getvalue()
+    if suffix == ".csv":
+        rows = [
+            f"{t},0,{name},{x},{y},{z}"
+            for t, pose in enumerate(joints)
+            for name, (x, y, z) in zip(names, pose, strict=True)
+        ]
+        return "\n".join(["frame,body,joint,x,y,z", *rows]).encode()
+    if suffix == ".bvh":
+        root, *others = [name.replace(" ", "_") for name in names]
+        moves = "OFFSET 0 0 0\nCHANNELS 3 Xposition Yposition Zposition"
+        parts = [f"JOINT {name}\n{{\n{moves}\n}}" for name in others]
+        relative = np.concatenate([joints[:, :1], joints[:, 1:] - joints[:, :1]], axis=1)
+        lines = [" ".join(map(str, pose.ravel())) for pose in relative]
+        head = ["HIERARCHY", f"ROOT {root}", "{", moves, *parts, "}"]
+        motion = ["MOTION", f"Frames: {len(joints)}", "Frame Time: 0.033333"]
+        return "\n".join([*head, *motion, *lines]).encode()
+    frames = [{"bodies": [{"id": 0, "joints": pose.tolist()}]} for pose in joints]
+    if suffix == ".json":
+        return json.dumps(frames).encode()
+    return "\n".join(map(json.dumps, frames)).encode()
+
+
+@pytest.mark.parametrize("suffix", [one for one in clip_file.SUFFIXES if one != ".skeleton"])
+def test_a_file_of_every_kind_is_replayed_as_its_frames_are_answered(
+    network: Recognizer, suffix: str, tmp_path: Path
+) -> None:
+    file, joints = tmp_path / f"clip{suffix}", walk(4)
+    file.write_bytes(file_of(suffix, joints, network.card.layout().joints))
+    stream = network.stream()
+    assert stream.step.scenes is not None  # it is the compiled one
+    *found, _ = replayed(network, file)
+    assert len(found) == len(joints)
+    for one, pose in zip(found, joints, strict=True):
+        expected = stream.feed({0: pose}).answers[0].probabilities
+        found_shares = shares(one["people"][0])
+        assert [found_shares[name] for name in network.card.classes] == pytest.approx(expected, abs=2e-6)
 
 
 def test_frames_in_another_layout_and_the_clip_that_they_are(network: Recognizer, tmp_path: Path) -> None:

@@ -92,6 +92,17 @@ def test_a_clip_fed_frame_by_frame_gets_the_logits_of_the_whole_clip(
     assert len({tuple(one.answers[0].probabilities) for one in found}) == len(found)  # new after every frame
 
 
+def test_joints_in_any_order_of_memory_are_the_same_joints() -> None:
+    network, joints = recognizer(), walk(3)
+    turned = [np.asfortranarray(one) for one in joints]
+    for bodies in ({1: joints}, {1: joints, 2: joints}):
+        usual = run(network.stream(), bodies)
+        found = run(network.stream(), dict.fromkeys(bodies, turned))
+        for one, other in zip(found, usual, strict=True):
+            for answer, expected in zip(one.answers, other.answers, strict=True):
+                np.testing.assert_array_equal(answer.probabilities, expected.probabilities)
+
+
 def test_windows_restart_and_the_fullest_answers() -> None:
     network, length = recognizer(), FRAMES * STRIDE
     joints = walk(3 * length)
