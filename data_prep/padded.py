@@ -109,7 +109,8 @@ def _member(path: Path, name: str, dimensions: int) -> Iterator[_Array]:
         try:
             archive = stack.enter_context(zipfile.ZipFile(path))
             info = archive.getinfo(f"{name}.npy")
-            if info.file_size > _PACKED * max(info.compress_size, 1):
+            # One-hot labels pack better than that; `_one_hot` reads them row by row, of bounded number.
+            if not name.startswith("y_") and info.file_size > _PACKED * max(info.compress_size, 1):
                 raise ClipError(f"{source}: expected at most {_PACKED} times the packed size, found more")
             array = _array(stack.enter_context(archive.open(info)), source, dimensions)
         except (KeyError, *UNPACKABLE) as error:  # KeyError: there is no such array

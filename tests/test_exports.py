@@ -395,6 +395,22 @@ def test_bombs_and_damaged_archives_are_refused(tmp_path: Path) -> None:
         padded.ctr_gcn([tmp_path / "c.npz"])
 
 
+def test_labels_of_a_packed_npz_may_pack_well(tmp_path: Path) -> None:
+    labels = npy(np.eye(60)[np.sort(np.arange(40_000) % 60)])
+    clips = np.zeros((40_000, 1, 150), np.float32)
+    clips[:, 0, :75] = np.random.default_rng(0).integers(1, 2**16, (40_000, 1))
+    path = npz(
+        tmp_path / "a.npz",
+        {**GOOD, "x_train": npy(clips), "y_train": labels, "y_test": npy(np.eye(2, 60))},
+        zipfile.ZIP_DEFLATED,
+    )
+    with zipfile.ZipFile(path) as archive:
+        packed = archive.getinfo("y_train.npy")
+    assert packed.file_size > 200 * packed.compress_size
+    found = padded.ctr_gcn([path])
+    assert (len(found.classes), sum(1 for _ in found.listed())) == (60, 40_002)
+
+
 def test_wrong_st_gcn_folders_are_named(exported: dict, tmp_path: Path) -> None:
     folder = shutil.copytree(exported["stgcn-npy"], tmp_path / "a")
     np.save(folder / "val_data_joint.npy", np.zeros((15, 3, 10, 18, 2), np.float32))
