@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from action_indrnn.picture import Film
 
 MODEL = ".safetensors"
+_ARRAYS = ("joints", "names", "label", "x_train", "y_train", "x_test", "y_test")
 PICTURES = (".png", ".svg", ".gif")
 
 
@@ -86,8 +87,14 @@ def _report(path: Path, recorded: str, read: bool, workers: int) -> dict[str, An
         from action_indrnn import memory
 
         return memory.model_report(str(path))
+    stray = ""
     if (path / archive.META_FILE).is_file():
-        return inspection.set_report(path)
+        try:
+            return inspection.set_report(path)
+        except ValueError as error:
+            if not survey.survey(path).recordings:
+                raise
+            stray = f"not read as a prepared set: {error}"
     if path.is_file() and path.suffix.lower() == ".skeleton":
         return clip_report.of_recording(path)
     name = recognition.of_path(path)
@@ -98,7 +105,14 @@ def _report(path: Path, recorded: str, read: bool, workers: int) -> dict[str, An
     if not found.recordings and not found.others and [one.path for one in known] == [path]:
         name = known[0].name
     if name:
-        return source_report.report(found, name, read=read)
+        try:
+            return source_report.report(found, name, read=read)
+        except (ValueError, OSError) as error:
+            if path.is_file() or not found.recordings:
+                raise
+            stray = f"not read as {name}: {error}"
+    if stray:  # a file of another kind's name among recordings
+        found.problems.append(stray)
     return inspection.raw_report(found, known, read=read, workers=workers)
 
 
@@ -106,9 +120,23 @@ def _layout(path: Path, name: str) -> "Layout":
     from action_indrnn.data_prep import layout
 
     if not name:
+        if path.suffix.lower() == ".npz":
+            _check_names(path)
         expected = f"--layout with one of {', '.join(layout.shipped())} or a .toml"
         raise ValueError(f"{path}: expected {expected}, which says what its joints are; found none")
     return layout.find(name)
+
+
+def _check_names(path: Path) -> None:
+    """Raises ValueError where an `.npz` is no archive, or its arrays are nearly called as those of a set."""
+    from action_indrnn.data_prep import clip_arrays, spelling
+
+    names = list(clip_arrays.heads(path, str(path)))
+    for meant in ("joints", "label", "x_train", "y_train"):
+        like = "" if meant in names else spelling.nearest(meant, names)
+        if like and like not in _ARRAYS:
+            found = f"found {', '.join(names)}; is '{like}' meant to be '{meant}'?"
+            raise ValueError(f"{path}: expected arrays of names that are known, {found}")
 
 
 def _film(path: Path, name: str, recorded: str) -> "tuple[Film, Layout, Clip]":

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from action_indrnn.data_prep import archive, ntu, protocols, survey
+from action_indrnn.data_prep import archive, ntu, protocols, survey, untrimmed
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.clip import COORDINATE_LIMIT
 from action_indrnn.data_prep.recognition import Known
@@ -113,6 +113,8 @@ def set_report(path: Path) -> dict[str, Any]:
         for name in meta["protocols"]
     }
     frames = int((prepared.column("length") * prepared.column("bodies")).sum())
+    known = (*archive.FILES, *archive.OPTIONAL)
+    long_ones, damage = _untrimmed(prepared)
     return {
         "kind": "prepared set",
         "path": str(path),
@@ -127,12 +129,13 @@ def set_report(path: Path) -> dict[str, Any]:
         "lengths": lengths(prepared.column("length").tolist()),
         "protocols": divided,
         "joints": joints,
+        "long_recordings": long_ones,
         "disk_bytes": sum(file.stat().st_size for file in path.iterdir() if file.is_file()),
         "memory_bytes": frames * prepared.joints[0].nbytes,
         "left_out": counts(reason(row["reason"]) for row in _rows(path / "skipped.csv")),
         "bodies_left_out": counts(row["reason"] for row in _rows(path / "dropped.csv")),
-        "unexpected": sorted(file.name for file in path.iterdir() if file.name not in archive.FILES),
-        "problems": problems + _contradictions(prepared, divided),
+        "unexpected": sorted(file.name for file in path.iterdir() if file.name not in known),
+        "problems": problems + _contradictions(prepared, divided) + damage,
     }
 
 
@@ -181,6 +184,32 @@ def _joints(prepared: PreparedSet) -> tuple[dict[str, Any], list[str]]:
         first = prepared.index["name"][empty[0]]
         problems.append(f"joints.npy: {empty.size:,} clips in which actor 1 is never seen, the first {first}")
     return {"rows": len(seen), "absent_share": absent / max(len(seen), 1), "largest": largest}, problems
+
+
+def _untrimmed(prepared: PreparedSet) -> tuple[dict[str, int], list[str]]:
+    """What the long recordings beside the clips hold, and what cannot be; nothing where there are none."""
+    try:
+        recordings = untrimmed.read(prepared.path)
+    except ValueError as error:
+        return {}, [str(error)]
+    problems = []
+    for one in recordings:
+        frames, classes = len(one.joints), len(prepared.classes)
+        if one.joints.shape[2:] != prepared.joints.shape[1:]:
+            expected, found = "(T, M, {}, {})".format(*prepared.joints.shape[1:]), one.joints.shape
+            problems.append(f"{untrimmed.FILE}: {one.name}: expected joints {expected}, found {found}")
+        for action in one.actions:
+            if not (0 <= action.start < action.end <= frames and 0 <= action.label < classes):
+                expected = f"actions within {frames:,} frames and {classes} classes"
+                problems.append(f"{untrimmed.FILE}: {one.name}: expected {expected}, found {action}")
+    if not recordings:
+        return {}, []
+    told = {
+        "recordings": len(recordings),
+        "frames": sum(len(one.joints) for one in recordings),
+        "actions": sum(len(one.actions) for one in recordings),
+    }
+    return told, problems
 
 
 def _contradictions(prepared: PreparedSet, divided: Mapping[str, Mapping[str, int]]) -> list[str]:

@@ -32,9 +32,12 @@ def lengths(values: Iterable[int]) -> dict[str, float]:
 
 
 def counts(values: Iterable[Any]) -> dict[str, int]:
-    """How often each value occurs, in the values' order."""
+    """How often each value occurs, in the values' order, numbers before words."""
     found = Counter(values)
-    return {str(value): found[value] for value in sorted(found)}
+    told: Counter[str] = Counter()  # a word and a number may read the same
+    for value in sorted(found, key=lambda value: (isinstance(value, str), value)):
+        told[str(value)] += found[value]
+    return dict(told)
 
 
 def reason(text: str) -> str:
@@ -81,6 +84,7 @@ def report(found: Survey, name: str, *, read: bool = False) -> dict[str, Any]:
         **head,
         "title": data_set.title,
         "note": note,
+        "notes": list(data_set.notes),
         **_counted(data_set, rows),
         **needs,
         "missing": max(data_set.clip_count - len(rows), 0) if data_set.clip_count and not note else None,

@@ -136,13 +136,14 @@ def _write_st_gcn(prepared: PreparedSet, out: Path, protocol: str) -> int:
 
 
 def _write_pyskl(prepared: PreparedSet, out: Path, protocol: str) -> int:
-    """Writes splits and annotations, beside them layout, classes and columns; the number of clips."""
+    """Writes splits and annotations, beside them what our own sets know more; the number of clips."""
     named: Mapping[str, Any] = prepared.meta["protocols"]
     split: dict[str, list[str]] = {}
     names = prepared.index["name"]
-    for name in [protocol] if protocol else named:
+    exported = [protocol] if protocol else list(named)
+    for name in exported:
         roles = protocols.roles(prepared.index, named, name)
-        word = "".join(character if character.isalnum() else "_" for character in name)
+        word = protocols.word(name)
         split[f"{word}_train"] = names[roles == TRAIN].tolist()
         split[f"{word}_val"] = names[roles == TEST].tolist()
     columns = [column for column in prepared.index.columns if column not in INDEX]
@@ -159,6 +160,12 @@ def _write_pyskl(prepared: PreparedSet, out: Path, protocol: str) -> int:
         annotations.append({**columns_of, **annotation, **arrays})
     content = {"split": split, "annotations": annotations, "columns": columns}
     content["layout"] = _layout(prepared.meta["layout"])
+    content["set"] = {
+        "dataset": prepared.meta["dataset"],
+        "title": prepared.meta["title"],
+        "clips_of_whole_set": prepared.meta["counts"].get("clips_of_whole_set", 0),
+        "protocols": {name: protocols.from_table(named[name]).table() for name in exported if name in named},
+    }
     made = prepared.meta["preprocessing"]
     content["preprocessing"] = {"view": made["view"], "recipe": made.get("recipe", "tracks")}
     with out.open("wb") as file:

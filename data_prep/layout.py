@@ -233,7 +233,9 @@ def order(names: Sequence[str], layout: Layout, source: str, *, spare: bool = Fa
 def miscounted(layout: Layout, count: int) -> str:
     """What was expected and found where joints without names are not as many as a layout's, in words."""
     others = [name for name in shipped() if len(load(name).joints) == count]
-    flat = [f"{text} (2D)" for name, text in FLAT.items() if name.endswith(str(count))]
+    flat = [
+        f"{text} (2D)" for name, text in FLAT.items() if name[len(name.rstrip("0123456789")) :] == str(count)
+    ]
     like = f"; so many have {', '.join(others + flat)}" if others or flat else ""
     return (
         f"expected the {len(layout.joints)} joints of {layout.name} ({', '.join(layout.joints)}), "
@@ -293,6 +295,10 @@ def read(path: Path) -> tuple[Layout, str]:
         raise ValueError(f"{path}: expected the name of a layout as 'layout' and as 'map_to'")
     layout = from_table((load(base).table() if base else {}) | table, str(path))
     if target and target not in layout.maps:
+        if not layout.maps:
+            raise ValueError(
+                f"{path}: map_to: expected a table [to.{target}], what its joints are made of; found none"
+            )
         raise ValueError(f"{path}: map_to: expected a layout out of {list(layout.maps)}, found '{target}'")
     for name, rows in layout.maps.items():
         order(list(rows), load(name), f"{path}: to.{name}")

@@ -33,7 +33,9 @@ _SUBSETS = {  # actions
 def _samples(raw: Sequence[Path]) -> Iterator[Sample | Left]:
     for source in sources.find(raw, _FILE, "_skeleton3D.txt"):
         numbers = _FILE.fullmatch(source.member or source.path.as_posix())
-        assert numbers is not None  # that is how it was found
+        if numbers is None:  # a folder or an archive beside them that cannot be opened
+            yield Left(source.name, str(source), f"{source}: {source.problem}")
+            continue
         name = numbers[1]
         action, subject, take = map(int, numbers.groups()[1:])
         try:

@@ -52,7 +52,10 @@ def _array(file: IO[bytes], source: str, dimensions: int) -> _Array:
     good = dtype.kind == "f" and not fortran and len(shape) == dimensions
     if not good or int(np.prod(shape[1:], dtype=object)) * dtype.itemsize > _LONGEST_CLIP:
         found = f"{dtype} of {str(shape)[:60]}{', Fortran order' if fortran else ''}"
-        raise ClipError(f"{source}: expected floats of {dimensions} dimensions in C order, found {found}")
+        hot = " (one-hot labels, a row a clip)" if dimensions == 2 else ""
+        raise ClipError(
+            f"{source}: expected floats of {dimensions} dimensions{hot} in C order, found {found}"
+        )
     return _Array(file, shape, dtype)
 
 
@@ -109,7 +112,8 @@ def _member(path: Path, name: str, dimensions: int) -> Iterator[_Array]:
         try:
             archive = stack.enter_context(zipfile.ZipFile(path))
             info = archive.getinfo(f"{name}.npy")
-            if info.file_size > _PACKED * max(info.compress_size, 1):
+            # One-hot labels pack better than that; `_one_hot` reads them row by row, of bounded number.
+            if not name.startswith("y_") and info.file_size > _PACKED * max(info.compress_size, 1):
                 raise ClipError(f"{source}: expected at most {_PACKED} times the packed size, found more")
             array = _array(stack.enter_context(archive.open(info)), source, dimensions)
         except (KeyError, *UNPACKABLE) as error:  # KeyError: there is no such array
@@ -202,6 +206,8 @@ def st_gcn(raw: Sequence[Path]) -> DataSet:
 
 def _labels(path: Path) -> tuple[list[str], list[int]]:
     """Names and labels of a part."""
+    if not path.is_file():
+        raise ClipError(f"{path}: expected a file of names and labels, found none")
     content = safe_pickle.read(path)
     good = isinstance(content, tuple | list) and len(content) == 2 and len(content[0]) == len(content[1])
     if not good or not all(isinstance(label, int) and 0 <= label < MOST_CLASSES for label in content[1]):
@@ -219,7 +225,9 @@ def _npy_clips(
     folder: Path, part: str, names: list[str], labels: list[int], columns: tuple[str, ...]
 ) -> Iterator[Sample | Left]:
     choices = [folder / name for name in _data(part)]
-    path = next((choice for choice in choices if choice.is_file()), choices[0])
+    path = next((choice for choice in choices if choice.is_file()), None)
+    if path is None:
+        raise ClipError(f"{folder}: expected the joints in {' or '.join(_data(part))}, found neither")
     with path.open("rb") as file:
         array = _array(file, str(path), 5)
         shape = array.shape

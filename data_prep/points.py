@@ -81,16 +81,15 @@ def mapping(recorded: Layout, wanted: Layout, source: str) -> Doubles:
     """(V wanted, V recorded) the shares of which a layout makes the joints of another.
 
     Raises:
-        ClipError: it has no such map.
+        ClipError: it has no such map, and other joints.
     """
     if wanted.name not in recorded.maps:
         known = ", ".join(recorded.maps) or "none"
         problem = f"found {recorded.name}, which has a map to {known}"
-        try:
-            layouts.order(recorded.joints, wanted, source)
+        try:  # the same joints in another order, unit or axes
+            return np.eye(len(recorded.joints))[layouts.order(recorded.joints, wanted, source)]
         except ValueError as error:
             raise ClipError(f"{error}; {problem}") from error
-        raise ClipError(f"{source}: expected joints of {wanted.name}, {problem}")
     rows = recorded.maps[wanted.name]
     shares = np.zeros((len(wanted.joints), len(recorded.joints)))
     for row, place in enumerate(layouts.order(list(rows), wanted, f"{recorded.name}: map to {wanted.name}")):

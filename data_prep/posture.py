@@ -1,4 +1,4 @@
-"""Notices clips whose left and right are swapped, or that stand on their head."""
+"""Notices clips whose left and right are swapped, that stand on their head, or that lie."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -9,11 +9,14 @@ from action_indrnn.data_prep.clip import Clip
 from action_indrnn.data_prep.layout import Layout, key
 from action_indrnn.data_prep.points import Doubles
 
-Doubt = Literal["mirrored", "upside down"]
+Doubt = Literal["mirrored", "upside down", "lying"]
 CURES: dict[Doubt, str] = {
-    "mirrored": "left and right look swapped: check the order of the joints, or set mirrored = true",
+    "mirrored": "left and right look swapped: check the order of the joints, or set mirrored = true "
+    "where a layout file says what they are",
     "upside down": "heads look lower than hips: check the layout's up",
+    "lying": "heads look as high as hips, which lie far from them: check the layout's up",
 }
+_LEVEL = 0.35  # of the way from hips to head goes up in a body that lies: 20 degrees off the floor
 # Bones (parent, child) that point forwards, or with -1 backwards, asked in this order. By them 1 to 2 % of
 # the clips of SBU, MSR Action3D and UTKinect look mirrored, and 8 % of Florence 3D's, which has no feet.
 _FORWARD = (
@@ -66,8 +69,12 @@ def doubts(clip: Clip, layout: Layout) -> list[Doubt]:
     words = [key(joint) for joint in layout.joints]
     found: list[Doubt] = []
     heads, hips = _ends(words)
-    if heads and hips and np.median(poses[:, heads, 1].mean(1) - poses[:, hips, 1].mean(1)) < 0:
-        found.append("upside down")
+    if heads and hips:
+        spine = poses[:, heads].mean(axis=1) - poses[:, hips].mean(axis=1)  # (n, 3)
+        if np.median(np.abs(spine[:, 1]) - _LEVEL * np.linalg.norm(spine, axis=1)) < 0:
+            return ["lying"]  # where up is not known, right is not either
+        if np.median(spine[:, 1]) < 0:
+            found.append("upside down")
     if _side(poses, words, layout) * (-1 if found else 1) < 0:
         found.append("mirrored")
     return found

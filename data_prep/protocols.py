@@ -60,6 +60,11 @@ class Protocol(NamedTuple):
         }
 
 
+def word(name: str) -> str:
+    """A protocol's name as splits in other projects' files are called: letters, digits and _."""
+    return "".join(character if character.isalnum() else "_" for character in name)
+
+
 def from_table(table: Mapping[str, Any]) -> Protocol:
     """The protocol that a table describes, as `Protocol.table` makes it."""
     rows = (tuple(table.get(key, ())) for key in ("train", "test", "labels"))

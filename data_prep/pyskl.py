@@ -4,19 +4,20 @@
      "annotations": [{"frame_dir": name, "label": int, "total_frames": T, "keypoint": (M, T, V, C)}, ...]}
 
 Integers that all annotations have beside these become columns of the index; without any, NTU names are taken
-apart. Our own files also say the joint layout, the classes, the view and the recipe of their clips, and in
-`present` (M, T) where an actor stands; elsewhere zeros say that nobody does. 2D key points are refused: they
-have no depth.
+apart. Our own files also say the joint layout, the classes, the view and the recipe of their clips, the data
+set with its protocols, and in `present` (M, T) where an actor stands; elsewhere zeros say that nobody does.
+2D key points are refused: they have no depth.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from action_indrnn.data_prep import layout, ntu, points, safe_pickle
+from action_indrnn.data_prep import layout, ntu, points, protocols, safe_pickle
 from action_indrnn.data_prep.archive import INDEX
 from action_indrnn.data_prep.bodies import MOST_ACTORS, Dropped
 from action_indrnn.data_prep.clip import Clip, ClipError, Floats, from_joints, printable
@@ -50,12 +51,22 @@ def data_set(raw: Sequence[Path]) -> DataSet:
         if lacking:
             raise ClipError(f"{path}: annotation {number}: expected {', '.join(ANNOTATION)}; no {lacking[0]}")
     roles = _roles(content.get("split"), path)
-    columns = tuple(
-        column for column in _columns(annotations, content.get("columns"), path) if column not in roles
-    )
     names = [printable(str(annotation["frame_dir"])) for annotation in annotations]
-    if not columns and names and all(ntu.is_name(name) for name in names):
-        columns = NTU_COLUMNS
+    classes = _classes(content.get("classes"), annotations, names, path)
+    keys = [str(annotation["frame_dir"]) for annotation in annotations]
+    notes = _of_no_clip(roles, keys, path)
+    columns = _columns(annotations, content.get("columns"), path)
+    own = _own_protocols(content.get("set"), annotations, columns, roles)
+    named = {split: split for split in roles} | {protocols.word(name): name for name in own}
+    counts = {}
+    for split, parts in roles.items():
+        found = Counter(parts.get(key, NEITHER) for key in keys)
+        counts[named[split]] = found[TRAIN], found[TEST]
+    roles = {split: parts for split, parts in roles.items() if split not in map(protocols.word, own)}
+    columns = tuple(column for column in columns if column not in roles)
+    apart = not columns and bool(names) and all(ntu.is_name(name) for name in names)
+    if apart:
+        columns = tuple(column for column in NTU_COLUMNS if column not in roles)
     recipe, view = _made_by(content.get("preprocessing", {}), path)
     told = content.get("layout", _LAYOUT)
     joint_layout = _layout(told, path)
@@ -64,7 +75,7 @@ def data_set(raw: Sequence[Path]) -> DataSet:
         for number, (annotation, clip_name) in enumerate(zip(annotations, names, strict=True)):
             source = f"{path}: annotation {number} ({clip_name})"
             try:
-                yield _sample(annotation, source, len(joint_layout.joints), columns, roles)
+                yield _sample(annotation, source, len(joint_layout.joints), columns, roles, apart)
             except ClipError as error:
                 yield Left(clip_name, str(path), str(error))
 
@@ -72,15 +83,19 @@ def data_set(raw: Sequence[Path]) -> DataSet:
         for annotation in annotations:
             shape = safe_pickle.shape(annotation["keypoint"])
             frames = {"bodies": shape[0], "length": shape[1]} if shape and len(shape) == 4 else {}
-            yield {**_columns_of(annotation, columns, roles), **frames}
+            yield {**_columns_of(annotation, columns, roles, apart), **frames}
 
+    name, title, clip_count = _set(content.get("set"), path)
     return DataSet(
-        name="pyskl",
-        title=path.name,
+        name=name,
+        title=title,
         layout=joint_layout.name,
         own_layout=joint_layout,
-        classes=_classes(content.get("classes"), annotations, names, path),
-        protocols={split: Protocol(split, (TRAIN,), (TEST,)) for split in roles},
+        classes=classes,
+        protocols={**own, **{split: Protocol(split, (TRAIN,), (TEST,)) for split in roles}},
+        clip_count=clip_count,
+        counts=counts,
+        notes=notes,
         columns=(*columns, *roles),
         samples=samples,
         recipe=recipe,
@@ -148,6 +163,58 @@ def _roles(split: object, path: Path) -> dict[str, dict[str, int]]:
     return roles
 
 
+def _of_no_clip(roles: Mapping[str, Mapping[str, int]], names: Sequence[str], path: Path) -> tuple[str, ...]:
+    """What to tell of splits that divide none of the clips."""
+    there = set(names)
+    return tuple(
+        f"warning: {path}: split: of {split} no clip here {does}"
+        for split, own in roles.items()
+        for role, does in ((TRAIN, "trains"), (TEST, "tests"))
+        if not any(own.get(name) == role for name in there)
+    )
+
+
+def _set(told: object, path: Path) -> tuple[str, str, int]:
+    """Name and title of the data set, and how many clips the whole of it has, 0 where that is not known."""
+    if not isinstance(told, dict):
+        return "pyskl", path.name, 0
+    words = told.get("dataset"), told.get("title")
+    count = told.get("clips_of_whole_set")
+    if not all(isinstance(word, str) and 0 < len(word) <= LONGEST_WORD for word in words):
+        raise ClipError(f"{path}: set: expected texts as dataset and title, found {str(words)[:60]}")
+    if not isinstance(count, int) or not 0 <= count < 2**31:
+        raise ClipError(f"{path}: set: expected a number of clips_of_whole_set, found {str(count)[:40]!r}")
+    name, title = map(printable, map(str, words))
+    return name, title, int(count)
+
+
+def _own_protocols(
+    told: object,
+    annotations: Sequence[Mapping[str, Any]],
+    columns: Sequence[str],
+    roles: Mapping[str, Mapping[str, int]],
+) -> dict[str, Protocol]:
+    """The protocols on columns that the file tells of, as far as they divide the clips as its splits do."""
+    tables = told.get("protocols") if isinstance(told, dict) else None
+    found: dict[str, Protocol] = {}
+    for name, table in tables.items() if isinstance(tables, dict) else ():
+        split = roles.get(protocols.word(name)) if isinstance(name, str) else None
+        if split is None or not isinstance(table, dict) or table.get("column") not in columns:
+            continue
+        values = [table.get(key, []) for key in ("train", "test", "labels")]
+        if not all(isinstance(row, list) and all(isinstance(one, int) for one in row) for row in values):
+            continue
+        protocol = protocols.from_table(table)
+        if all(
+            isinstance(annotation[protocol.column], int)
+            and protocol.role(annotation[protocol.column], annotation["label"])
+            == split.get(str(annotation["frame_dir"]), NEITHER)
+            for annotation in annotations
+        ):
+            found[name] = protocol
+    return found
+
+
 def _classes(given: object, annotations: list[Any], names: list[str], path: Path) -> tuple[str, ...]:
     labels = [annotation["label"] for annotation in annotations]
     wrong = [label for label in labels if not isinstance(label, int) or not 0 <= label < MOST_CLASSES]
@@ -172,6 +239,7 @@ def _sample(
     joints: int,
     columns: Sequence[str],
     roles: Mapping[str, Mapping[str, int]],
+    apart: bool,
 ) -> Sample:
     found = safe_pickle.array(annotation["keypoint"])
     if found is None or found.ndim != 4 or not np.issubdtype(found.dtype, np.floating):
@@ -185,17 +253,18 @@ def _sample(
         raise ClipError(f"{source}: expected (M, T, {joints}, 3) and T frames, found {told}")
     name = printable(str(annotation["frame_dir"]))
     clip, dropped = _clip(name, found.astype(np.float32), annotation.get("present"), source)
-    return Sample(clip, _columns_of(annotation, columns, roles), tuple(dropped))
+    return Sample(clip, _columns_of(annotation, columns, roles, apart), tuple(dropped))
 
 
 def _columns_of(
-    annotation: Mapping[str, Any], columns: Sequence[str], roles: Mapping[str, Mapping[str, int]]
+    annotation: Mapping[str, Any],
+    columns: Sequence[str],
+    roles: Mapping[str, Mapping[str, int]],
+    apart: bool,
 ) -> dict[str, int | str]:
-    """What the index says of a clip."""
+    """What the index says of a clip; `apart`: its columns stand in its name."""
     name = str(annotation["frame_dir"])
-    numbers = (
-        ntu.parse_name(name)._asdict() if columns == NTU_COLUMNS and "setup" not in annotation else annotation
-    )
+    numbers = ntu.parse_name(name)._asdict() if apart else annotation
     return {
         "label": int(annotation["label"]),
         **{column: _value(numbers[column]) for column in columns},

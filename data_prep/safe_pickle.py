@@ -23,6 +23,7 @@ _LONGEST_LINE = 100_000  # bytes
 _LEFT_IN_FILE = 1_024  # bytes; from this size on
 _STEPS, _BYTES_A_STEP = 2_000_000, 100  # steps of a pickle: so many, and one more for so many bytes
 _DEEPEST = 100_000  # values that wait for what they belong to; writers let about a thousand wait
+_ZIP = b"PK\3\4"
 _ERRORS = (
     *(pickle.UnpicklingError, EOFError, IndexError, KeyError, TypeError, AttributeError, ValueError),
     *(OverflowError, RecursionError, struct.error, AssertionError),
@@ -217,6 +218,8 @@ class _Steps(dict[int, Any]):
         if self.left < 0 or waiting > _DEEPEST:
             expected = f"at most {self.most} steps and {_DEEPEST} values that wait"
             raise pickle.UnpicklingError(f"expected {expected}, found more")
+        if code not in self:
+            raise pickle.UnpicklingError(f"found byte {code:#x}, with which no value begins")
         return super().__getitem__(code)
 
 
@@ -277,6 +280,9 @@ def read(path: Path) -> Any:
         OSError: cannot be read.
     """
     with path.open("rb") as file:
+        if file.read(len(_ZIP)) == _ZIP:
+            raise ClipError(f"{path}: expected a pickle, found a zip archive: unpack it first")
+        file.seek(0)
         try:
             return _Unpickler(_File(file, path)).load()
         except _ERRORS as error:

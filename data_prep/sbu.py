@@ -34,7 +34,9 @@ _FOLD = {pair: number for number, pairs in enumerate(FOLDS, 1) for pair in pairs
 def _samples(raw: Sequence[Path]) -> Iterator[Sample | Left]:
     for source in sources.find(raw, _FILE, "skeleton_pos.txt"):
         numbers = _FILE.fullmatch(source.member or source.path.as_posix())
-        assert numbers is not None  # that is how it was found
+        if numbers is None:  # a folder or an archive beside them that cannot be opened
+            yield Left(source.name, str(source), f"{source}: {source.problem}")
+            continue
         first, second, action, repetition = map(int, numbers.groups())
         pair, name = 100 * first + second, "s{}s{}_{}_{}".format(*numbers.groups())
         try:

@@ -11,13 +11,13 @@ Shapes: `T` frames, `M` bodies, `V` joints; joints (T, M, V, 3) in metres, NaN w
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from action_indrnn.data_prep.bodies import MOST_ACTORS
 from action_indrnn.data_prep.clip import Floats
+from action_indrnn.data_prep.sources import UNPACKABLE
 
 FILE = "untrimmed.npz"
 NONE = -1  # the label of a frame in which no action goes on
@@ -168,6 +168,8 @@ def read(folder: Path) -> list[Untrimmed]:
         with path.open("rb") as opened, np.load(opened) as file:
             found = {name: file[name] for name in file.files}
         ends = np.cumsum(found["lengths"])
+        if ends[-1:] != [len(found["joints"])]:
+            raise ValueError(f"expected as many frames as its lengths say, found {len(found['joints'])}")
         columns = found["columns"].tolist()
         return [
             Untrimmed(
@@ -180,5 +182,5 @@ def read(folder: Path) -> list[Untrimmed]:
                 zip(found["names"], found["lengths"], ends, found["values"].tolist(), strict=True)
             )
         ]
-    except (ValueError, KeyError, EOFError, BadZipFile) as error:
+    except (ValueError, KeyError, IndexError, TypeError, *UNPACKABLE) as error:
         raise ValueError(f"{path}: damaged: {error}") from error

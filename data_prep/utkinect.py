@@ -40,13 +40,13 @@ _ACTIONS = (
 
 
 def _samples(raw: Sequence[Path]) -> Iterator[Sample | Left]:
-    lists = sources.find(raw, _LABELS, "actionLabel_modified.txt")
-    if len(lists) != 1:
-        raise ValueError(f"expected one actionLabel_modified.txt, found {', '.join(map(str, lists))}")
-    ranges = _ranges(lists[0])
+    listed = _list(raw)
+    ranges = _ranges(listed)
     for source in sources.find(raw, _FILE, "joints_sSS_eEE.txt"):
         numbers = _FILE.fullmatch(source.member or source.path.as_posix())
-        assert numbers is not None  # that is how it was found
+        if numbers is None:  # a folder or an archive beside them that cannot be opened
+            yield Left(source.name, str(source), f"{source}: {source.problem}")
+            continue
         try:
             table = tables.read(source, 1 + 3 * _JOINTS)
         except (ClipError, OSError) as error:
@@ -59,7 +59,7 @@ def _samples(raw: Sequence[Path]) -> Iterator[Sample | Left]:
             name = f"{numbers[1]}_{action}"
             try:
                 if first is None or end is None:
-                    raise ClipError(f"{lists[0]}: {numbers[1]} {action}: the list gives no range")
+                    raise ClipError(f"{listed}: {numbers[1]} {action}: the list gives no range")
                 joints = table[last & (index >= first) & (index <= end), 1:].reshape(1, -1, _JOINTS, 3)
                 clip = from_joints(name, joints, f"{source} from {first} to {end}")
             except ClipError as error:
@@ -68,13 +68,29 @@ def _samples(raw: Sequence[Path]) -> Iterator[Sample | Left]:
             yield Sample(clip, {**columns, "label": _ACTIONS.index(action)})
 
 
+def _list(raw: Sequence[Path]) -> Source:
+    """The list of actions, or one of several copies.
+
+    Raises:
+        ValueError: there are several, and they differ.
+    """
+    found = sources.find(raw, _LABELS, "actionLabel_modified.txt")
+    lists = [one for one in found if not one.problem] or found
+    if len({one.read() for one in lists}) > 1:
+        raise ValueError(
+            f"expected one actionLabel_modified.txt, or equal copies, found {', '.join(map(str, lists))}"
+        )
+    return lists[0]
+
+
 def _untrimmed(raw: Sequence[Path]) -> list[Untrimmed]:
     """The recordings whole: what the list gives no action for shows none of the ten."""
-    ranges = _ranges(sources.find(raw, _LABELS, "actionLabel_modified.txt")[0])
-    found = []
+    ranges = _ranges(_list(raw))
+    found: dict[str, Untrimmed] = {}
     for source in sources.find(raw, _FILE, "joints_sSS_eEE.txt"):
         numbers = _FILE.fullmatch(source.member or source.path.as_posix())
-        assert numbers is not None  # that is how it was found
+        if numbers is None or numbers[1] in found:
+            continue
         try:
             table = tables.read(source, 1 + 3 * _JOINTS)
         except (ClipError, OSError):  # `_samples` has told of it
@@ -88,8 +104,8 @@ def _untrimmed(raw: Sequence[Path]) -> list[Untrimmed]:
         joints = table[:, 1:].reshape(-1, 1, _JOINTS, 3).astype(np.float32)
         columns = {"subject": int(numbers[2]), "replication": int(numbers[3])}
         actions = [Action(*span) for span in sorted(spans) if span[0] < span[1]]
-        found.append(Untrimmed(numbers[1], joints, actions, columns))
-    return found
+        found[numbers[1]] = Untrimmed(numbers[1], joints, actions, columns)
+    return list(found.values())
 
 
 def _ranges(source: Source) -> dict[str, list[tuple[str, int | None, int | None]]]:

@@ -15,6 +15,7 @@ import tomli_w
 from action_indrnn.data_prep import archive, catalogue, exports, ntu, padded, preprocess, protocols
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.clip import ClipError
+from action_indrnn.data_prep.data_set import DataSet
 
 from .conftest import person, skeleton_text
 from .test_custom import TWELVE, recording
@@ -48,11 +49,60 @@ def test_pyskl_and_back_loses_nothing(made_set: PreparedSet, exported: dict, tmp
     for name in ("joints.npy",):
         assert (back.path / name).read_bytes() == (made_set.path / name).read_bytes()
     columns = list(made_set.index.columns)
-    assert back.index[columns].equals(made_set.index)
-    assert (back.classes, back.meta["layout"]) == (made_set.classes, made_set.meta["layout"])
-    for name, rule in made_set.meta["protocols"].items():
-        assert roles(back, name) == roles(made_set, name)
-        assert back.meta["protocols"][name]["clips"] == rule["clips"]
+    assert list(back.index.columns) == columns
+    assert back.index.equals(made_set.index)
+    for key in ("dataset", "title", "classes", "layout", "protocols"):
+        assert back.meta[key] == made_set.meta[key]
+    assert roles(back, "xsub") == roles(made_set, "xsub")
+
+
+def test_a_whole_set_is_whole_again_and_its_npz_the_same(made_set: PreparedSet, tmp_path: Path) -> None:
+    told = {**made_set.meta["counts"], "clips_of_whole_set": len(made_set.index), "whole": True}
+    made = {"view": "camera", "recipe": "ctr-gcn"}
+    meta = {**made_set.meta, "dataset": "ntu120", "title": "T", "counts": told, "preprocessing": made}
+    ours = PreparedSet(made_set.path, made_set.index, meta)
+    exports.write(ours, tmp_path / "a.pkl", "pyskl-pkl")
+    back = imported("pyskl", tmp_path / "a.pkl", tmp_path / "back")
+    assert (back.meta["dataset"], back.meta["title"], back.meta["counts"]["whole"]) == ("ntu120", "T", True)
+    for number, one in enumerate((ours, back)):
+        exports.write(one, tmp_path / f"{number}.npz", "ctr-gcn-npz", "xsub")
+    with np.load(tmp_path / "0.npz") as first, np.load(tmp_path / "1.npz") as second:
+        for name in first.files:
+            np.testing.assert_array_equal(first[name], second[name])
+
+
+def test_what_a_pickle_says_of_its_set_holds_where_it_is_consistent(tmp_path: Path) -> None:
+    clips = [annotation(frame_dir=name, subject=number) for number, name in enumerate("ab")]
+    told = {"dataset": "own", "title": "T", "clips_of_whole_set": 5}
+
+    def read(table: object) -> DataSet:
+        path = pickled(tmp_path, *clips, set={**told, "protocols": {"given": table}})
+        return catalogue.find("pyskl", [path])
+
+    found = read({"column": "subject", "train": [0]})
+    assert (found.name, found.title, found.clip_count, found.columns) == ("own", "T", 5, ("subject",))
+    assert found.protocols == {"given": protocols.Protocol("subject", (0,))}
+    for wrong in ({"column": "subject", "train": [1]}, {"column": "day", "train": [0]}, {"train": "a"}, 7):
+        assert read(wrong).protocols["given"].column == "given"
+    for change, message in (
+        ({"title": 5}, "expected texts as dataset"),
+        ({"clips_of_whole_set": -1}, "clips_of"),
+    ):
+        with pytest.raises(ClipError, match=message):
+            catalogue.find("pyskl", [pickled(tmp_path, *clips, set={**told, **change})])
+
+
+def test_a_split_of_the_name_of_a_column_and_one_of_no_clip(tmp_path: Path) -> None:
+    name = "S001C001P001R001A002"
+    splits = {"camera_train": [name], "camera_val": [], "x_train": ["other"], "x_val": [name]}
+    path = pickled(tmp_path, annotation(frame_dir=name), split=splits)
+    found = catalogue.find("pyskl", [path])
+    assert found.columns == ("setup", "subject", "replication", "camera", "x")
+    assert [note.removeprefix(f"warning: {path}: split: ") for note in found.notes] == [
+        "of camera no clip here tests",
+        "of x no clip here trains",
+    ]
+    assert imported("pyskl", path, tmp_path / "set").index.columns.tolist().count("camera") == 1
 
 
 @pytest.mark.parametrize("form", ["pyskl-pkl", "ctr-gcn-npz", "stgcn-npy"])
@@ -393,6 +443,22 @@ def test_bombs_and_damaged_archives_are_refused(tmp_path: Path) -> None:
     (tmp_path / "c.npz").write_bytes(b"PK")
     with pytest.raises(ClipError, match="y_train: cannot be read"):
         padded.ctr_gcn([tmp_path / "c.npz"])
+
+
+def test_labels_of_a_packed_npz_may_pack_well(tmp_path: Path) -> None:
+    labels = npy(np.eye(60)[np.sort(np.arange(40_000) % 60)])
+    clips = np.zeros((40_000, 1, 150), np.float32)
+    clips[:, 0, :75] = np.random.default_rng(0).integers(1, 2**16, (40_000, 1))
+    path = npz(
+        tmp_path / "a.npz",
+        {**GOOD, "x_train": npy(clips), "y_train": labels, "y_test": npy(np.eye(2, 60))},
+        zipfile.ZIP_DEFLATED,
+    )
+    with zipfile.ZipFile(path) as archive:
+        packed = archive.getinfo("y_train.npy")
+    assert packed.file_size > 200 * packed.compress_size
+    found = padded.ctr_gcn([path])
+    assert (len(found.classes), sum(1 for _ in found.listed())) == (60, 40_002)
 
 
 def test_wrong_st_gcn_folders_are_named(exported: dict, tmp_path: Path) -> None:

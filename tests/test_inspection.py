@@ -1,12 +1,14 @@
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from action_indrnn import inspection
-from action_indrnn.data_prep import survey
+from action_indrnn.data_prep import survey, untrimmed
 from action_indrnn.data_prep.archive import PreparedSet
+from action_indrnn.data_prep.untrimmed import Action, Untrimmed
 
 from .conftest import person, skeleton_text
 from .test_sources import make_zip
@@ -49,6 +51,32 @@ def test_damage_to_a_set_is_named(copy: Path, made_set: PreparedSet) -> None:
     assert unseen.endswith(f"never seen, the first {made_set.index['name'][0]}")
     assert clips == "index.csv: expected the 61 clips of meta.toml, found 60"
     assert skipped == "skipped.csv: expected the 0 skipped of meta.toml, found 1"
+
+
+def test_long_recordings_belong_to_a_set_and_are_checked(copy: Path) -> None:
+    def one(**changes: Any) -> Untrimmed:
+        told = {"joints": np.ones((9, 1, 25, 3), np.float32), "actions": [Action(1, 4, 0)]} | changes
+        return Untrimmed("r", columns={"subject": 1}, **told)
+
+    untrimmed.write(copy, [one(), one()])
+    report = inspection.set_report(copy)
+    assert (report["unexpected"], report["problems"]) == ([], [])
+    assert report["long_recordings"] == {"recordings": 2, "frames": 18, "actions": 2}
+    file = copy / untrimmed.FILE
+    content = bytearray(file.read_bytes())
+    for wrong, message in (
+        ([one(actions=[Action(4, 10, 0)])], "expected actions within 9 frames"),
+        ([one(actions=[Action(4, 9, 99)])], "expected actions within 9 frames and 14 classes"),
+        ([one(joints=np.ones((9, 1, 20, 3), np.float32))], "expected joints"),
+    ):
+        untrimmed.write(copy, wrong)
+        (problem,) = inspection.set_report(copy)["problems"]
+        assert message in problem
+    content[len(content) // 2] ^= 1
+    for damaged in (content, content[: len(content) // 2]):
+        file.write_bytes(bytes(damaged))
+        (problem,) = inspection.set_report(copy)["problems"]
+        assert problem.startswith(f"{file}: damaged")
 
 
 def test_protocols_that_contradict_the_index_and_names_that_repeat(copy: Path) -> None:

@@ -48,6 +48,12 @@ def test_wrong_tables_are_refused() -> None:
         layout.load("ntu26")
 
 
+def test_joint_sets_of_as_many_joints_are_told_by_the_whole_number() -> None:
+    ntu25 = layout.load("ntu25")
+    assert "so many have h36m17, COCO's 17 key points (2D)" in layout.miscounted(ntu25, 17)
+    assert "so many have" not in layout.miscounted(ntu25, 7)
+
+
 def test_a_map_of_a_file_is_held_against_its_target(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     rows = {joint: list(given) for joint, given in layout.load("h36m17").table()["to"]["ntu25"].items()}

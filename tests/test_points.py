@@ -163,6 +163,16 @@ def test_a_layout_without_a_map_is_refused_with_names() -> None:
         layout.load("coco17")
 
 
+def test_the_same_joints_in_other_axes_and_another_order_need_no_map() -> None:
+    ntu25 = layout.load("ntu25")
+    told = ntu25.table() | {"unit": "mm", "up": "z", "joints": list(reversed(ntu25.joints))}
+    recorded = layout.from_table(told, "a")
+    person = np.array([STANDING[joint] for joint in ntu25.joints])
+    stored = person[::-1][:, [0, 2, 1]] * (1000, -1000, 1000)
+    clip = convert(np.tile(stored, (1, 3, 1, 1)), recorded, ntu25)
+    np.testing.assert_allclose(clip.joints[0, 0], person, atol=1e-5)
+
+
 def standing(**changes: object) -> Clip:
     joints = np.array([STANDING[joint] for joint in layout.load("ntu25").joints], np.float32)
     return Clip("a", np.tile(joints, (1, 3, 1, 1)), np.ones((1, 3), bool))
@@ -181,6 +191,8 @@ def test_posture(angle: float) -> None:
     assert posture.doubts(Clip("a", joints[:, :, swap], clip.present), ntu25) == ["mirrored"]
     flipped = joints * np.array([1, -1, -1], np.float32)  # turned about x: on its head, not mirrored
     assert posture.doubts(Clip("a", flipped, clip.present), ntu25) == ["upside down"]
+    for up in (joints[..., [0, 2, 1]], joints[..., [0, 2, 1]] * np.array([1, -1, 1], np.float32)):  # z is up
+        assert posture.doubts(Clip("a", up, clip.present), ntu25) == ["lying"]
     footless = joints.copy()
     for side in ("left", "right"):
         footless[:, :, ntu25.joints.index(f"{side} foot")] = joints[:, :, ntu25.joints.index(f"{side} ankle")]

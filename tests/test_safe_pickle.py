@@ -75,9 +75,16 @@ HOSTILE = {
     "a frame of 2**50 bytes": b"\x80\x04\x95" + struct.pack("<Q", 2**50) + b".",
     "a text of 2**60 bytes": b"\x8d" + struct.pack("<Q", 2**60) + b".",
     "nothing": b"",
-    "no pickle": b"PK\3\4 an archive",
+    "no pickle": b"no pickle",
     "deep": b"\x80\x04" + b"(" * 100 + b".",
 }
+
+
+def test_what_is_no_pickle_is_told_in_words(tmp_path: Path) -> None:
+    with pytest.raises(ClipError, match="expected a pickle, found a zip archive: unpack it first"):
+        read(tmp_path, b"PK\x03\x04 an archive")
+    with pytest.raises(ClipError, match="arrays: found byte 0x50, with which no value begins"):
+        read(tmp_path, b"P5 a picture")
 
 
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)

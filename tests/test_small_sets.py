@@ -5,6 +5,7 @@ and florence3d.zip; without it the tests of the archives are skipped.
 """
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -132,11 +133,41 @@ def test_utkinect(tmp_path: Path) -> None:
     assert (whole.name, whole.columns) == ("s03_e02", {"subject": 3, "replication": 2})
     assert whole.actions == [Action(1, 4, 0), Action(4, 6, 1)]
     np.testing.assert_allclose(whole.joints[:, 0], joints[[0, 2, 3, 4, 5, 6]], atol=1e-6)
+    packed = {
+        f"joints/{file.name}": b"torn" if "e02" in file.name else file.read_bytes()
+        for file in (raw / "joints").iterdir()
+    }
+    for name in ("a copy.zip", "z copy.zip"):  # the list again, and a recording that is damaged there
+        make_zip(raw / name, packed)
+    assert len(read("utkinect", raw)[0]) == 2
+    (again,) = catalogue.find("utkinect").untrimmed([raw])
+    np.testing.assert_array_equal(again.joints, whole.joints)
+    (tmp_path / "twice").mkdir()
+    for name in ("a", "b"):
+        shutil.copytree(raw / "joints", tmp_path / "twice" / name)
+        (raw / f"{name} copy.zip").unlink(missing_ok=True)
+    (raw / "z copy.zip").unlink()
+    assert len(catalogue.find("utkinect").untrimmed([tmp_path / "twice"])) == 1
     (raw / "joints" / "actionLabel_modified.txt").write_text("s03_e02\nfly: 1 2\n")
     with pytest.raises(ValueError, match=r"modified\.txt:2: expected a recording or 'action: first last'"):
         read("utkinect", raw)
-    with pytest.raises(ValueError, match="expected one actionLabel_modified"):
+    with pytest.raises(ValueError, match=r"expected one actionLabel_modified\.txt, or equal"):
         read("utkinect", raw, write(tmp_path / "more", {"actionLabel_modified.txt": ""}))
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("sbu", {"s01s02/01/001/skeleton_pos.txt": ""}),
+        ("msr-action3d", {"a01_s01_e01_skeleton3D.txt": ""}),
+        ("utkinect", {"joints_s01_e01.txt": "", "actionLabel_modified.txt": ""}),
+    ],
+)
+def test_a_damaged_archive_beside_recordings_is_left_out(
+    name: str, files: dict[str, str], tmp_path: Path
+) -> None:
+    left = read(name, write(tmp_path, {**files, "a.zip": "torn"}))[1]
+    assert ["a.zip: expected a" in one.reason for one in left] == [True, False]
 
 
 def test_florence3d(tmp_path: Path) -> None:

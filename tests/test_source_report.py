@@ -117,7 +117,10 @@ def test_what_ends_early_is_counted_so_far_and_named(
     assert "expected 15 items, found the end of the data" in found["problems"][0]
     data.unlink()
     found = report(monkeypatch, capsys, tmp_path / "a")
-    assert (found["clips"], "No such file" in found["problems"][0]) == (45, True)
+    assert (found["clips"], found["problems"]) == (
+        45,
+        [f"{data.parent}: expected the joints in val_data_joint.npy or val_data.npy, found neither"],
+    )
 
 
 def test_a_file_of_ten_gigabytes_is_named_and_not_read(tmp_path: Path, monkeypatch, capsys) -> None:
@@ -141,7 +144,7 @@ def test_a_file_of_ten_gigabytes_is_named_and_not_read(tmp_path: Path, monkeypat
             "a.pkl: not a pickle of plain values and arrays: expected plain values",
         ),
         ("a.pkl", b"", "a.pkl: not a pickle"),
-        ("a.npz", b"PK", "expected --layout"),
+        ("a.npz", b"PK", "a.npz: expected an .npz archive"),
     ],
 )
 def test_what_cannot_be_opened_is_status_1(
@@ -150,6 +153,51 @@ def test_what_cannot_be_opened_is_status_1(
     (tmp_path / name).write_bytes(content)
     assert call(monkeypatch, "inspect", tmp_path / name) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("joints", "labels"), "found joints, labels; is 'labels' meant to be 'label'?"),
+        (("x_tran", "y_train"), "found x_tran, y_train; is 'x_tran' meant to be 'x_train'?"),
+        (("joints", "names"), "expected --layout"),
+    ],
+)
+def test_arrays_of_misspelt_names(
+    names: tuple[str, ...], message: str, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    np.savez(tmp_path / "a.npz", **dict.fromkeys(names, np.zeros(3)))
+    assert call(monkeypatch, "inspect", tmp_path / "a.npz") == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("stray", "name"),
+    [("clips.csv", "custom"), ("train_label.pkl", "stgcn-npy"), ("meta.toml", "a prepared set")],
+)
+def test_a_stray_file_beside_recordings_is_a_problem_alone(
+    stray: str, name: str, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    write(tmp_path, {"S001C001P001R001A001.skeleton": "1\n0\n", stray: "x"})
+    assert call(monkeypatch, "inspect", tmp_path, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["kind"], found["recordings"]) == ("raw recordings", 1)
+    assert found["problems"][-1].startswith(f"not read as {name}: {tmp_path}")
+    (tmp_path / "S001C001P001R001A001.skeleton").unlink()
+    assert call(monkeypatch, "inspect", tmp_path) == 1
+
+
+def test_columns_of_words_and_numbers_and_notes(tmp_path: Path, monkeypatch, capsys) -> None:
+    points = np.ones((1, 5, 25, 3), np.float32) * np.arange(1, 6)[:, None, None]
+    rows = [
+        {"frame_dir": f"c{n}", "label": 0, "total_frames": 5, "keypoint": points, "day": day}
+        for n, day in enumerate((1, "1", "b", 2))
+    ]
+    content = {"annotations": rows, "columns": ["day"], "split": {"x_train": ["other"], "x_val": ["c0"]}}
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(content))
+    found = report(monkeypatch, capsys, tmp_path / "a.pkl")
+    assert found["by_day"] == {"1": 2, "2": 1, "b": 1}
+    assert found["notes"] == [f"warning: {tmp_path}/a.pkl: split: of x no clip here trains"]
 
 
 def test_several_data_sets_in_one_folder_are_named(tmp_path: Path, monkeypatch, capsys) -> None:
