@@ -142,6 +142,14 @@ def test_a_detector_learns_made_actions_and_its_rule_is_in_the_file(
     assert paused.frames > idle.mean() + 0.02  # who says nothing is right in those
 
 
+def test_the_page_about_detection_tells_the_rules() -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "detection.md").read_text(encoding="utf-8")
+    assert f"chooses out of {len(detection.RULES)} of them" in page
+    assert DETECTING in detection.RULES
+    told = f"begin\n  at {DETECTING.threshold} for {DETECTING.hold} s, end below {DETECTING.release}"
+    assert told in page
+
+
 def test_rules_are_the_model_s_own_or_that_of_its_kind() -> None:
     own = Rule(threshold=0.35, release=0.25)
     assert detector().stream().settings.rule == DETECTING
