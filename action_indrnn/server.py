@@ -213,6 +213,7 @@ def describe(card: Card, causal: bool, rate: float, limits: Limits) -> dict[str,
         "dataset": card.dataset,
         "protocol": card.protocol,
         "causal": causal,
+        "detects": card.config.detects,
         "layout": {
             "name": layout.name,
             "joints": list(layout.joints),
