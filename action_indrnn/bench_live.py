@@ -82,9 +82,10 @@ def run(config: Config, streams: Iterable[int], seconds: float, threads: int) ->
     network = recognizer(config)
     grid = network.stream().scene.grid
     yield f"step: {network.step.way}"
-    yield (
-        f"a frame is {grid.windows} rows a stream: {grid.windows} staggered windows of {grid.steps} steps "
-        f"over {grid.length / RATE:.1f} s"
+    yield f"a frame is {grid.windows} row{'s' * (grid.windows > 1)} a stream: " + (
+        "its state goes on for ever, there are no windows"
+        if grid.endless
+        else f"{grid.windows} staggered windows of {grid.steps} steps over {grid.length / RATE:.1f} s"
     )
     contenders, missing = _steps(network, threads)
     yield from missing

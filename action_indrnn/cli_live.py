@@ -101,7 +101,10 @@ def stream(
         float | None,
         typer.Option(help="Seconds of an action; the median of the model's training clips if not given."),
     ] = None,
-    windows: Annotated[int, typer.Option(min=1, help="Staggered windows.")] = 2,
+    windows: Annotated[
+        int | None,
+        typer.Option(min=1, help="Staggered windows, 2 if not given; a network that detects has none."),
+    ] = None,
     people: Annotated[int, typer.Option(min=1, help="Most persons followed at once.")] = 4,
     threshold: Annotated[
         float | None,
@@ -147,11 +150,12 @@ def stream(
     joint_layout = layout.find(recorded) if recorded else None
     recognizer = Recognizer.load(model)
     rule = recognizer.card.decides().but(smoothing=smoothing, threshold=threshold, release=release, hold=hold)
-    given = {} if duration is None else {"duration": duration}
+    asked = {"duration": duration, "windows": windows}
+    given = {name: value for name, value in asked.items() if value is not None}
     lock = Lock()
 
     def stream_of(frames: layout.Layout | None) -> Stream:
-        return recognizer.stream(frames, rate=rate, windows=windows, people=people, rule=rule, **given)
+        return recognizer.stream(frames, rate=rate, people=people, rule=rule, **given)
 
     def fresh() -> Dialogue:
         own = recognizer.card.layout()

@@ -15,7 +15,7 @@ class Rule:
     A network that learnt whole clips knows no class for "nothing": it spreads its probability then, or errs;
     a higher threshold says less. The defaults are for such a one: they found most with fewest false alarms
     on held-out performers of two data sets, whose clips followed each other without a pause; see
-    docs/live.md.
+    docs/live.md. Those of a network that detects actions are `DETECTING`.
 
     Attributes:
         smoothing: seconds after which an earlier probability counts 1 / e.
@@ -57,7 +57,7 @@ class Rule:
         return replace(self, **wanted)  # type: ignore[arg-type] # all but `restart` are numbers
 
 
-# Of a network that detects actions; see docs/live.md.
+# Of a network that detects actions; see docs/detection.md.
 DETECTING = Rule(smoothing=0.0, threshold=0.5, release=0.2, hold=0.1)
 
 

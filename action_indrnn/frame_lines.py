@@ -120,7 +120,9 @@ def parse(line: bytes | None, layout: Layout) -> Frame | Mark:
         raise LineError("", f"expected JSON: {error}") from None
     if not isinstance(table, dict):
         raise LineError("", f"expected an object with bodies, found {_found(table)}")
-    known = ("clip", "bodies", "name") if "clip" in table else ("time", "bodies")
+    known: tuple[str, ...] = ("time", "bodies")
+    if "clip" in table:
+        known = ("clip",) if table["clip"] == "end" else ("clip", "bodies", "name")
     unknown = sorted(set(table) - set(known))
     if unknown:
         raise LineError(unknown[0][:ID_LIMIT], f"unknown field; known are {', '.join(known)}")

@@ -35,10 +35,16 @@ export function mode(name) {
   find("chances-title").textContent = name === "empty" ? "Actions that the model knows" : "Most probable actions";
 }
 
-export function rows(labels, shares, slots) {
+/** The bars of some labels, of no action where `none` is its share, and of all other labels together. */
+export function rows(labels, shares, slots, none = null) {
+  const known = labels.every((label) => shares[label] !== null);
+  const entries = labels.map((label, rank) => [model.classes[label], shares[label], COLOURS[slots[rank]]]);
+  if (none !== null) entries.push(["no action", none, null]);
+  const left = known ? Math.max(0, 1 - entries.reduce((sum, [, share]) => sum + share, 0)) : null;
+  if (model.classes.length > labels.length) entries.push(["all others", left, null]);
   const list = find("top");
-  while (list.children.length > labels.length + 1) list.lastChild.remove();
-  while (list.children.length < labels.length + 1) {
+  while (list.children.length > entries.length) list.lastChild.remove();
+  while (list.children.length < entries.length) {
     const row = document.createElement("li");
     for (const kind of ["name", "part", "bar"]) {
       const part = document.createElement(kind === "bar" ? "div" : "span");
@@ -48,18 +54,14 @@ export function rows(labels, shares, slots) {
     }
     list.append(row);
   }
-  const known = labels.every((label) => shares[label] !== null);
-  const rest = known ? Math.max(0, 1 - labels.reduce((sum, label) => sum + shares[label], 0)) : null;
   [...list.children].forEach((row, rank) => {
-    const last = rank === labels.length;
-    const share = last ? rest : shares[labels[rank]];
-    row.classList.toggle("rest", last);
-    row.hidden = last && model.classes.length <= labels.length;
-    row.querySelector(".name").textContent = last ? "all others" : model.classes[labels[rank]];
+    const [name, share, colour] = entries[rank];
+    row.classList.toggle("rest", colour === null);
+    row.querySelector(".name").textContent = name;
     row.querySelector(".part").textContent = percent(share);
     const bar = row.querySelector("i");
     bar.style.width = `${100 * (share || 0)}%`;
-    bar.style.background = last ? "#64738a" : COLOURS[slots[rank]];
+    bar.style.background = colour || "#64738a";
   });
 }
 

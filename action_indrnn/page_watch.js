@@ -112,7 +112,8 @@ export function watching({ clip, back, pause }) {
     }
     const shares = [...unit.shares[unit.shares.length - 1]];
     const slot = (one) => live.slots.indexOf(one);
-    rows(live.order, shares, live.order.map(slot));
+    const none = model.detects ? Math.max(0, 1 - shares.reduce((sum, share) => sum + share, 0)) : null;
+    rows(live.order, shares, live.order.map(slot), none);
     const label = unit.action === null ? -1 : model.classes.indexOf(unit.action);
     large("Now", unit.action ?? "no action yet", label < 0 ? null : shares[label], label >= 0, slot(label));
     curves.draw({

@@ -36,7 +36,8 @@ FILES = {
 BODY_SECONDS = 60.0  # until an upload is there
 SEND_SECONDS = 10.0  # that a message may wait for a peer that does not read
 UPLOADS = 4  # at once; their bytes are in memory
-TRY_LATER, TOO_LONG_QUIET = 1013, 1001  # websocket close codes
+TRY_LATER, REFUSED, TOO_LONG_QUIET = 1013, 1008, 1001  # websocket close codes
+REASON = 100  # bytes of why a websocket is closed; its frame holds 123
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,8 @@ def application(
         try:
             producer = live.open(name, max(1, top), live_layout(recognizer.card, recorded, layout))
         except ValueError as error:
-            await _end(socket, TRY_LATER, {"field": "", "error": str(error)})
+            code = TRY_LATER if isinstance(error, LimitError) else REFUSED
+            await _end(socket, code, {"field": "", "error": str(error)})
             return
         reason = "the producer has gone"
         try:
@@ -213,6 +215,7 @@ def describe(card: Card, causal: bool, rate: float, limits: Limits) -> dict[str,
         "dataset": card.dataset,
         "protocol": card.protocol,
         "causal": causal,
+        "detects": card.config.detects,
         "layout": {
             "name": layout.name,
             "joints": list(layout.joints),
@@ -250,10 +253,18 @@ def _problem(status: int, message: str) -> Response:
     return JSONResponse({"error": message}, status)
 
 
+def _reason(text: str) -> str:
+    """The text, or its words as far as they fit into the frame that closes a websocket."""
+    if len(text.encode()) <= REASON:
+        return text
+    part = text.encode()[:REASON].decode(errors="ignore")
+    return (part.rpartition(" ")[0] or part).rstrip(",;:") + " ..."
+
+
 async def _end(socket: WebSocket, code: int, table: dict[str, Any]) -> None:
     """Send a last word to a peer who may have gone, and close."""
     try:
         await asyncio.wait_for(socket.send_text(json.dumps(table)), SEND_SECONDS)
-        await asyncio.wait_for(socket.close(code, str(table["error"])[:100]), SEND_SECONDS)
+        await asyncio.wait_for(socket.close(code, _reason(table["error"])), SEND_SECONDS)
     except (TimeoutError, WebSocketDisconnect):
         return

@@ -313,7 +313,17 @@ class Streams:
 
 
 def settings_for(card: Card, **given: Any) -> Settings:
-    """The settings with what is given, and the model's own clips' duration and rule where it is not."""
+    """The settings with what is given, and the model's own clips' duration and rule where it is not.
+
+    Raises:
+        ValueError: windows, or their duration, for a network that has none; or see `Settings`.
+    """
+    for name in ("duration", "windows"):
+        if card.config.detects and name in given:
+            raise ValueError(
+                f"{name}: expected none for a network that detects actions: it answers every frame and has "
+                f"no windows; found {given[name]}"
+            )
     given = {"rule": card.decides(), **given}
     if card.clip_frames is not None:
         given = {"duration": card.clip_frames / RATE, **given}

@@ -37,6 +37,13 @@ def test_every_way_is_timed_from_frame_to_answer(monkeypatch: pytest.MonkeyPatch
     assert head.split()[0] == "streams"
 
 
+def test_a_network_that_detects_is_said_to_have_no_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_live.shutil, "which", lambda name: None)
+    monkeypatch.setattr(bench_live.importlib.util, "find_spec", lambda name: None)
+    _, rows, *_ = bench_live.run(config.load("detect", ("model.units=8",)), (), 0, 1)
+    assert rows == "a frame is 1 row a stream: its state goes on for ever, there are no windows"
+
+
 def test_all_ways_give_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_live.shutil, "which", lambda name: None)  # torch.compile takes its time
     network = bench_live.recognizer(config.load("residual", SMALL))

@@ -14,6 +14,7 @@ from action_indrnn.dataset import Clips
 from action_indrnn.decision import DETECTING, Rule
 from action_indrnn.recognizer import Recognizer
 
+from .test_cli import call
 from .test_streaming import LAYOUT, recognizer, run, softmax, walk
 
 SMALL = ("model.units=16", "data.frames=64")
@@ -54,6 +55,30 @@ def test_a_state_that_was_saved_goes_on_to_the_bit() -> None:
     second.restore(first.save())
     for one, other in zip(straight[33:], run(second, {1: joints[33:]}), strict=True):
         np.testing.assert_array_equal(one.answers[0].probabilities, other.answers[0].probabilities)
+
+
+@pytest.mark.parametrize(("name", "value"), [("windows", 3), ("duration", 2.0)])
+def test_windows_are_refused_as_there_are_none(
+    name: str,
+    value: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    network, message = detector(), f"{name}: expected none for a network that detects actions"
+    for make in (network.stream, network.streams):
+        with pytest.raises(ValueError, match=message):
+            make(**{name: value})
+    model, clip = tmp_path / "model.safetensors", tmp_path / "clip.npy"
+    checkpoint.save_model(model, network.model, network.card)
+    np.save(clip, walk(3))
+    assert call(monkeypatch, "stream", model, "--replay", clip, "--speed", 0) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    assert call(monkeypatch, "stream", model, "--replay", clip, f"--{name}", value) == 1
+    assert message in capsys.readouterr().err
+    if name == "duration":
+        assert call(monkeypatch, "serve", model, "--port", 0, "--duration", value) == 1
+        assert message in capsys.readouterr().err
 
 
 def test_a_state_is_as_large_after_many_frames_as_after_one() -> None:
@@ -140,6 +165,14 @@ def test_a_detector_learns_made_actions_and_its_rule_is_in_the_file(
     assert paused.found > 0.1
     idle = np.concatenate([one.labels() for one in detection.paused(clips, split.test, labels)]) == NONE
     assert paused.frames > idle.mean() + 0.02  # who says nothing is right in those
+
+
+def test_the_page_about_detection_tells_the_rules() -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "detection.md").read_text(encoding="utf-8")
+    assert f"chooses out of {len(detection.RULES)} of them" in page
+    assert DETECTING in detection.RULES
+    told = f"begin\n  at {DETECTING.threshold} for {DETECTING.hold} s, end below {DETECTING.release}"
+    assert told in page
 
 
 def test_rules_are_the_model_s_own_or_that_of_its_kind() -> None:

@@ -98,6 +98,8 @@ GOOD = person().tolist()
         ),
         (b'{"clip": "start"}', "clip", 'expected "begin" or "end", found "start"'),
         (b'{"clip": "end"}', "clip", 'expected {"clip": "begin"} before the end, found none'),
+        (b'{"clip": "end", "name": "z"}', "name", "unknown field; known are clip"),
+        (b'{"clip": "end", "bodies": [1]}', "bodies", "unknown field; known are clip"),
         (b'{"clip": "begin", "time": 3}', "time", "unknown field; known are clip, bodies, name"),
         (b'{"clip": "begin", "bodies": [[]]}', "bodies[0]", "expected an integer or a short text"),
         (

@@ -15,6 +15,7 @@ from action_indrnn.recognizer import Recognizer
 from .chromium import Tab, browser
 from .conftest import person, skeleton_text
 from .serving import application, hear, join, line, running, tell
+from .test_detection import detector
 from .test_streaming import recognizer
 
 STYLE = Path(__file__).resolve().parent.parent / "action_indrnn" / "page.css"
@@ -217,6 +218,36 @@ def test_live_frames_of_another_client_are_watched(tab: Tab, port: int) -> None:
     tab.wait("document.getElementById('said').textContent === 'camera has ended'")
     tab.key("l")
     tab.wait(f"{MODE} === 'empty'")
+
+
+def test_live_no_action_has_a_row_of_its_own_where_the_network_knows_it(window: Tab, tmp_path: Path) -> None:
+    network = detector()
+    with running(application(network)) as port:
+        window.size(1280, 800)
+        window.open(f"http://127.0.0.1:{port}/")
+        window.key("l")
+        window.wait("!document.getElementById('waiting').hidden")
+        with join(port, "/live?name=camera&top=14") as producer:
+            for t in range(12):
+                own = tell(producer, line({7: person() + 0.01 * t}, time=t / 30))
+            window.wait(f"{MODE} === 'live' && document.getElementById('clock').textContent === '0.4 s'")
+            (one,) = own["people"]
+            told = {action["action"]: action["probability"] for action in one["top"]}
+            rows = window.value(
+                "[...document.querySelectorAll('#top li')]"
+                ".map((one) => [...one.children].slice(0, 2).map((part) => part.textContent))"
+            )
+        *shown_ones, (none, idle), (others, rest) = rows
+        assert (none, others, len(shown_ones)) == ("no action", "all others", 5)
+        assert 0.01 < 1 - sum(told.values()) < 0.99
+        assert float(idle[:-2]) == pytest.approx(100 * (1 - sum(told.values())), abs=0.06)
+        left = sum(told.values()) - sum(told[name] for name, _ in shown_ones)
+        assert float(rest[:-2]) == pytest.approx(100 * left, abs=0.06)
+        window.key("l")
+        shown(window, written(tmp_path, 1))  # a whole clip always shows an action
+        names = window.value("[...document.querySelectorAll('#top .name')].map((one) => one.textContent)")
+        assert "no action" not in names
+        assert window.complaints() == []
 
 
 def test_a_clip_is_sent_as_a_live_stream_and_back(

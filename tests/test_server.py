@@ -65,7 +65,7 @@ def test_the_page_is_told_what_the_model_is(network: Recognizer, port: int) -> N
     assert found["classes"] == list(network.card.classes)
     assert found["layout"]["bones"] == [list(bone) for bone in network.card.layout().bones]
     assert found["layout"]["sides"][4] == "left"
-    assert found["causal"]
+    assert (found["causal"], found["detects"]) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -390,4 +390,17 @@ def test_a_layout_that_does_not_fit_is_told_and_the_websocket_closed(port: int, 
         ("x.toml", "a joint layout out of"),
     ):
         with join(port, f"/live?layout={name}") as socket:
-            assert message in hear(socket)["error"]
+            told = hear(socket)["error"]
+            assert message in told
+            with pytest.raises(ConnectionClosed) as error:
+                socket.recv(SECONDS)
+        assert error.value.rcvd.code == server.REFUSED
+        reason = error.value.rcvd.reason.removesuffix(" ...")
+        assert told.startswith(reason)
+        assert not told[len(reason) :][:1].isalnum()
+
+
+def test_why_a_websocket_is_closed_is_cut_at_a_word() -> None:
+    assert server._reason("short") == "short"
+    assert server._reason("word, " * 30) == "word, " * 15 + "word ..."
+    assert server._reason("é" * 200) == "é" * 50 + " ..."
