@@ -94,8 +94,9 @@ def deciding(record: Record, exam: Exam | None) -> Markup:
         return element(
             "p", "Read off clips of the prepared set, which was not found; --set names it.", class_="note"
         )
-    frames = record.card.config.data.frames
-    reading = units.read(model, exam.clips, exam.some(MOST_CLIPS), exam.labels, frames)
+    card = record.card
+    settings = card.config
+    reading = units.read(model, exam.clips, exam.some(MOST_CLIPS), exam.labels, settings, card.layout())
     u = units.recurrent_weights(model)
     told = (
         "The classifier is linear: a class's logit is a sum over the units of the last layer. A unit's "
@@ -105,15 +106,16 @@ def deciding(record: Record, exam: Exam | None) -> Markup:
     cards = [
         element("div", *_card(record, exam, reading, u, unit), class_="unit") for unit in _leading(reading)
     ]
+    read = "at the end" if units.at_the_end(model, settings) else "in the mean over a clip"
     shown = (
         f"The {len(cards)} units with the most evidence for a class of their own, in the clips that they "
-        "respond to most. What a unit's state holds at the end is a sum over what it took in at every step "
-        "and has not yet forgotten: the bars are that sum's parts, the line is the state, and the framed "
-        "picture is the moment that counts most."
+        f"respond to most. What is read of a unit, its state {read}, is a sum over what it took in at every "
+        "step and had not yet forgotten: the bars are that sum's parts, the line is the state, and the "
+        "framed picture is the moment that counts most."
     )
     return join(
         element("p", told),
-        _table(reading, record.card.classes, u),
+        _table(reading, card.classes, u, seen="every frame" if settings.detects else "one sampling"),
         element("p", shown),
         element("div", *cards, class_="units"),
     )
@@ -128,7 +130,7 @@ def _leading(reading: Reading) -> list[int]:
     return sorted(found, key=lambda unit: (-max(reading.evidence[:, unit]), unit))[:CARDS]
 
 
-def _table(reading: Reading, classes: tuple[str, ...], u: NDArray[np.float64]) -> Markup:
+def _table(reading: Reading, classes: tuple[str, ...], u: NDArray[np.float64], *, seen: str) -> Markup:
     """For each class its units, and what becomes of it without them."""
     random = np.random.default_rng(_SEED)
     memory = lengths(u)
@@ -149,7 +151,7 @@ def _table(reading: Reading, classes: tuple[str, ...], u: NDArray[np.float64]) -
         )
         rows.append([name, named or "none", *map(percent, recalls)])
     caption = (
-        f"Recall, one sampling of {len(reading.numbers):,} test clips, with all units; with the class's "
+        f"Recall, {seen} of {len(reading.numbers):,} test clips, with all units; with the class's "
         f"own {units.DECISIVE} held at their mean; with as many others, drawn at random, held"
     )
     head = ["Class", "Units (evidence, memory)", "Recall", "Without them", "Without others"]
@@ -181,7 +183,8 @@ def _card(
     own = np.where(reading.labels == best[0], states, -np.inf)
     # Of all clips and of the class: often the same one.
     strongest = reading.numbers[list(dict.fromkeys([int(states.argmax()), int(own.argmax())]))]
-    found = units.responses(record.model, exam.clips, strongest, unit, record.card.config.data.frames)
+    card = record.card
+    found = units.responses(record.model, exam.clips, strongest, unit, card.config, card.layout())
     return [
         element("h3", f"Unit {unit}"),
         element("p", "for ", element("b", names[0]), "".join(f", {name}" for name in names[1:]), rest),
