@@ -13,6 +13,7 @@ from action_indrnn.markup import Markup, element, join, table
 from action_indrnn.memory import layer_memory, lengths
 from action_indrnn.report_accuracy import MOST_CLIPS, percent
 from action_indrnn.run_record import Record
+from action_indrnn.scene import RATE
 from action_indrnn.units import Reading, Response
 
 CARDS = 10  # units that are shown with clips
@@ -54,12 +55,6 @@ def layers(record: Record) -> Markup:
         )
         title = f"Memory lengths of layer {number}"
         figures.append(charts.figure(charts.memory_histogram(title, u, seconds=seconds, most=most), caption))
-    data, frames = record.card.config.data, record.card.clip_frames
-    step = f"A step is one of the {data.frames} frames that the network sees of a clip" + (
-        "."
-        if seconds is None
-        else f": {seconds:.2g} s in a clip of median length ({frames:g} frames at 30 a second)."
-    )
     told = (
         "A unit with recurrent weight u keeps |u| of its state a step, so what it took in fades as |u| to "
         "the power of the steps; 1 / (1 - |u|) steps is its memory length. Bars say how many units have "
@@ -69,12 +64,27 @@ def layers(record: Record) -> Markup:
     head = ["Layer", "Units", "10 %", "Median", "90 %", "Median in s", "Bound of |u|"]
     return join(
         element("p", told),
-        element("p", step),
+        element("p", _step(record)),
         element("div", *figures, class_="histograms"),
         table(
             "Memory lengths in steps, layer by layer", [*head, "At the bound", "|u| > 1", "Negative"], rows
         ),
     )
+
+
+def _step(record: Record) -> str:
+    """What a step of the network is, in words."""
+    data, frames, seconds = record.card.config.data, record.card.clip_frames, record.seconds
+    words = {
+        "segments": f"A step is one of the {data.frames} frames that the network sees of a clip",
+        "whole": f"A step is one of {data.frames} even steps from a clip's first frame to its last",
+        "every": "A step is a frame of the recording",
+    }[data.sampling]
+    if data.sampling == "every":
+        return f"{words}: {seconds:.2g} s at {RATE:g} frames a second."
+    if seconds is None:
+        return f"{words}."
+    return f"{words}: {seconds:.2g} s in a clip of median length ({frames:g} frames at {RATE:g} a second)."
 
 
 def _steps(value: float) -> str:
