@@ -82,9 +82,9 @@ class Record:
     def seconds(self) -> float | None:
         """How long a step of the network is, at RATE frames a second; none where clip lengths are not known.
 
-        Where it sees every frame, that is a frame's. Otherwise a clip of any length has as many steps, so it is
-        that of a clip of median length: in even steps from the first frame to the last, or a segment of them;
-        there one of less than twice as many frames is not thinned, see `dataset.sample_frames`.
+        Where it sees every frame, that is a frame's. Otherwise a clip of any length has as many steps, so it
+        is that of a clip of median length: from first to last frame in even steps, or a segment, where a clip
+        of less than twice as many frames is not thinned, see `dataset.sample_frames`.
         """
         frames, data = self.card.clip_frames, self.card.config.data
         if data.sampling == "every":
