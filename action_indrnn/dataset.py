@@ -275,9 +275,14 @@ class Clips:
         device = self.rows.device
         clips = torch.from_numpy(numbers).to(device, non_blocking=True)
         random = torch.from_numpy(uniform).to(device, non_blocking=True)
+        places = self.places(clips, frames, random, sampling)
+        return self.between(clips, places) if sampling == "whole" else self.batch(clips, places)
+
+    def places(self, numbers: Tensor, frames: int, uniform: Tensor, sampling: Sampling) -> Tensor:
+        """(B, S) what `sample` shows of clips: frame numbers, -1 for a frame of zeros; "whole" float ones."""
         if sampling == "whole":
-            return self.between(clips, even_shares(frames, random) * (self.length[clips, None] - 1))
-        return self.batch(clips, sample_frames(self.length[clips], frames, random))
+            return even_shares(frames, uniform) * (self.length[numbers, None] - 1)
+        return sample_frames(self.length[numbers], frames, uniform)
 
     def batch(self, numbers: Tensor, frames: Tensor) -> Tensor:
         """Feature vectors of chosen frames.

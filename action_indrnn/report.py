@@ -111,6 +111,7 @@ def _settings(records: Sequence[Record]) -> Markup:
     first, card = records[0], records[0].card
     train, validation, test = card.clips
     facts = first.facts.get("environment", {})
+    shown = "every frame" if card.config.detects else f"{first.report['passes']} samplings"
     rows: list[list[str | float]] = [
         ["data set", card.dataset + ("" if card.whole else ", a part or made")],
         ["protocol", ", ".join(dict.fromkeys(record.card.protocol for record in records))],
@@ -119,7 +120,7 @@ def _settings(records: Sequence[Record]) -> Markup:
         ["view, recipe", f"{card.view}, {card.recipe}"],
         ["joints", f"{len(card.layout().joints)}, {card.layout().name}"],
         ["begun with", f"{card.config.title or 'settings without a title'}; as changed below"],
-        ["test", f"{first.report['passes']} samplings of each clip, running statistics"],
+        ["test", f"{shown} of each clip, running statistics"],
         ["started", _date(first, "started")],
         ["finished", _date(records[-1], "finished")],
         *([key, str(value)] for key, value in facts.items()),

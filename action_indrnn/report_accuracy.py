@@ -70,8 +70,9 @@ def accuracy(records: Sequence[Record]) -> Markup:
     rows: list[list[str | float]] = []
     for protocol, runs in groups.items():
         every = [record for fold in runs.values() for record in fold]
-        clips = int(np.mean([record.report["clips"] for record in every]))
-        row: list[str | float] = [protocol, mean_and_spread(runs), f"{len(every)}", f"{clips:,}"]
+        clips = sum(fold[0].report["clips"] for fold in runs.values())  # seeds are tested on the same ones
+        of = f" in {len(runs)} folds" if len(runs) > 1 else ""
+        row: list[str | float] = [protocol, mean_and_spread(runs), f"{len(every)}", f"{clips:,}{of}"]
         if len(records) == 1:
             row.append(" to ".join(map(percent, interval(every[0].top1, clips))))
         rows.append(row)
@@ -224,12 +225,13 @@ def over_time(exam: Exam | None, name: str) -> Markup:
         return element("p", words, class_="note")
     if not exam.recognizer.model.causal:
         return element("p", "A network that walks back from the end sees whole clips only.", class_="note")
+    every = exam.recognizer.card.config.detects
     early, streams = exam.over_time(MOST_CLIPS)
     of = f" of {name}" if name else ""
     chart = lines(
         "Accuracy against the observed share of a clip",
         {"top-1": [(list(early.accuracy), list(early.accuracy.values()))]},
-        x_label="percent of the sampled frames seen",
+        x_label=f"percent of the {'clip' if every else 'sampled frames'} seen",
         y_label="Top-1",
         percent=True,
         low=0,

@@ -13,6 +13,7 @@ from action_indrnn.markup import Markup, element, join, table
 from action_indrnn.memory import layer_memory, lengths
 from action_indrnn.report_accuracy import MOST_CLIPS, percent
 from action_indrnn.run_record import Record
+from action_indrnn.scene import RATE
 from action_indrnn.units import Reading, Response
 
 CARDS = 10  # units that are shown with clips
@@ -54,12 +55,6 @@ def layers(record: Record) -> Markup:
         )
         title = f"Memory lengths of layer {number}"
         figures.append(charts.figure(charts.memory_histogram(title, u, seconds=seconds, most=most), caption))
-    data, frames = record.card.config.data, record.card.clip_frames
-    step = f"A step is one of the {data.frames} frames that the network sees of a clip" + (
-        "."
-        if seconds is None
-        else f": {seconds:.2g} s in a clip of median length ({frames:g} frames at 30 a second)."
-    )
     told = (
         "A unit with recurrent weight u keeps |u| of its state a step, so what it took in fades as |u| to "
         "the power of the steps; 1 / (1 - |u|) steps is its memory length. Bars say how many units have "
@@ -69,12 +64,27 @@ def layers(record: Record) -> Markup:
     head = ["Layer", "Units", "10 %", "Median", "90 %", "Median in s", "Bound of |u|"]
     return join(
         element("p", told),
-        element("p", step),
+        element("p", _step(record)),
         element("div", *figures, class_="histograms"),
         table(
             "Memory lengths in steps, layer by layer", [*head, "At the bound", "|u| > 1", "Negative"], rows
         ),
     )
+
+
+def _step(record: Record) -> str:
+    """What a step of the network is, in words."""
+    data, frames, seconds = record.card.config.data, record.card.clip_frames, record.seconds
+    words = {
+        "segments": f"A step is one of the {data.frames} frames that the network sees of a clip",
+        "whole": f"A step is one of {data.frames} even steps from a clip's first frame to its last",
+        "every": "A step is a frame of the recording",
+    }[data.sampling]
+    if data.sampling == "every":
+        return f"{words}: {seconds:.2g} s at {RATE:g} frames a second."
+    if seconds is None:
+        return f"{words}."
+    return f"{words}: {seconds:.2g} s in a clip of median length ({frames:g} frames at {RATE:g} a second)."
 
 
 def _steps(value: float) -> str:
@@ -94,8 +104,9 @@ def deciding(record: Record, exam: Exam | None) -> Markup:
         return element(
             "p", "Read off clips of the prepared set, which was not found; --set names it.", class_="note"
         )
-    frames = record.card.config.data.frames
-    reading = units.read(model, exam.clips, exam.some(MOST_CLIPS), exam.labels, frames)
+    card = record.card
+    settings = card.config
+    reading = units.read(model, exam.clips, exam.some(MOST_CLIPS), exam.labels, settings, card.layout())
     u = units.recurrent_weights(model)
     told = (
         "The classifier is linear: a class's logit is a sum over the units of the last layer. A unit's "
@@ -105,15 +116,16 @@ def deciding(record: Record, exam: Exam | None) -> Markup:
     cards = [
         element("div", *_card(record, exam, reading, u, unit), class_="unit") for unit in _leading(reading)
     ]
+    read = "at the end" if units.at_the_end(model, settings) else "in the mean over a clip"
     shown = (
         f"The {len(cards)} units with the most evidence for a class of their own, in the clips that they "
-        "respond to most. What a unit's state holds at the end is a sum over what it took in at every step "
-        "and has not yet forgotten: the bars are that sum's parts, the line is the state, and the framed "
-        "picture is the moment that counts most."
+        f"respond to most. What is read of a unit, its state {read}, is a sum over what it took in at every "
+        "step and had not yet forgotten: the bars are that sum's parts, the line is the state, and the "
+        "framed picture is the moment that counts most."
     )
     return join(
         element("p", told),
-        _table(reading, record.card.classes, u),
+        _table(reading, card.classes, u, seen="every frame" if settings.detects else "one sampling"),
         element("p", shown),
         element("div", *cards, class_="units"),
     )
@@ -128,7 +140,7 @@ def _leading(reading: Reading) -> list[int]:
     return sorted(found, key=lambda unit: (-max(reading.evidence[:, unit]), unit))[:CARDS]
 
 
-def _table(reading: Reading, classes: tuple[str, ...], u: NDArray[np.float64]) -> Markup:
+def _table(reading: Reading, classes: tuple[str, ...], u: NDArray[np.float64], *, seen: str) -> Markup:
     """For each class its units, and what becomes of it without them."""
     random = np.random.default_rng(_SEED)
     memory = lengths(u)
@@ -149,7 +161,7 @@ def _table(reading: Reading, classes: tuple[str, ...], u: NDArray[np.float64]) -
         )
         rows.append([name, named or "none", *map(percent, recalls)])
     caption = (
-        f"Recall, one sampling of {len(reading.numbers):,} test clips, with all units; with the class's "
+        f"Recall, {seen} of {len(reading.numbers):,} test clips, with all units; with the class's "
         f"own {units.DECISIVE} held at their mean; with as many others, drawn at random, held"
     )
     head = ["Class", "Units (evidence, memory)", "Recall", "Without them", "Without others"]
@@ -181,7 +193,8 @@ def _card(
     own = np.where(reading.labels == best[0], states, -np.inf)
     # Of all clips and of the class: often the same one.
     strongest = reading.numbers[list(dict.fromkeys([int(states.argmax()), int(own.argmax())]))]
-    found = units.responses(record.model, exam.clips, strongest, unit, record.card.config.data.frames)
+    card = record.card
+    found = units.responses(record.model, exam.clips, strongest, unit, card.config, card.layout())
     return [
         element("h3", f"Unit {unit}"),
         element("p", "for ", element("b", names[0]), "".join(f", {name}" for name in names[1:]), rest),

@@ -82,11 +82,18 @@ class Record:
     def seconds(self) -> float | None:
         """How long a step of the network is, at RATE frames a second; none where clip lengths are not known.
 
-        A clip of any length is sampled to as many steps, so this is that of a clip of median length; one of
-        less than twice as many frames is not thinned, see `dataset.sample_frames`.
+        Where it sees every frame, that is a frame's. Otherwise a clip of any length has as many steps, so it
+        is that of a clip of median length: from first to last frame in even steps, or a segment, where a clip
+        of less than twice as many frames is not thinned, see `dataset.sample_frames`.
         """
-        frames, steps = self.card.clip_frames, self.card.config.data.frames
-        return None if frames is None else (frames / steps if frames >= 2 * steps else 1) / RATE
+        frames, data = self.card.clip_frames, self.card.config.data
+        if data.sampling == "every":
+            return 1 / RATE
+        if frames is None:
+            return None
+        if data.sampling == "whole":
+            return (frames - 1) / data.frames / RATE
+        return (frames / data.frames if frames >= 2 * data.frames else 1) / RATE
 
     @property
     def fold(self) -> str:

@@ -4,10 +4,12 @@ The classifier is linear, so a logit is a sum over units. And a unit's last stat
 activation: with r_t = h_t - u h_(t-1), what it takes in at step t, h_T = r_T + u r_(T-1) + u^2 r_(T-2) + ...
 So what a unit says of a class can be traced to the frames that made it say so.
 
-Shapes: `N` clips, `S` sampled frames, `H` units of the last layer, `W` numbers that the classifier reads,
-`K` classes. Source of the idea: Li et al., CVPR 2018, who look at the neurons of the adding problem.
+Shapes: `N` clips, `B` of them at once, `S` steps, of sampled or of all frames, `F` features, `H` units of the
+last layer, `W` numbers that the classifier reads, `K` classes. Source of the idea: Li et al., CVPR 2018, who
+look at the neurons of the adding problem.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,8 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from action_indrnn import every_frame
 from action_indrnn.classifier import Classifier
-from action_indrnn.dataset import Clips, Integers, sample_frames
+from action_indrnn.config import Config
+from action_indrnn.data_prep.layout import Layout
+from action_indrnn.dataset import Clips, Integers
 from action_indrnn.layers import IndRNN, Linear
 from action_indrnn.models import Bidirectional
 
@@ -87,7 +92,7 @@ class Response:
 
     Attributes:
         number: of the clip.
-        frames: (S,) the clip's frame numbers that were seen, -1 for a frame of zeros.
+        frames: (S,) the clip's frame numbers that were seen, the nearest, -1 for a frame of zeros.
         state: (S,) the unit's state h.
         taken: (S,) what is left of each step's intake where the unit is read; their sum is what is read.
     """
@@ -125,84 +130,122 @@ def _sources(model: Classifier, width: int) -> Integers:
     return np.concatenate(every)
 
 
+def batches(
+    clips: Clips, numbers: Integers, settings: Config, layout: Layout
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yields what a network sees of some clips: what an evaluation shows it, in one pass without chance.
+
+    That is every frame where the network detects actions; otherwise `Clips.sample` with 0.5 for every random
+    number, as the middle frame of each segment.
+
+    Yields:
+        x (S, B, F); the nearest frames (B, S), -1 for one of zeros; how many steps of each clip count (B,).
+    """
+    data = settings.data
+    if settings.detects:
+        for _, x, lengths in every_frame.batches(clips, numbers, layout, data.follow, _BATCH // 8):
+            step = torch.arange(len(x))
+            yield x, torch.where(step < lengths[:, None], step, -1), lengths
+        return
+    for start in range(0, len(numbers), _BATCH):
+        some = numbers[start : start + _BATCH]
+        uniform = np.full((len(some), data.frames + 1), 0.5)
+        places = clips.places(torch.from_numpy(some), data.frames, torch.from_numpy(uniform), data.sampling)
+        x = clips.sample(some, data.frames, uniform, data.sampling)
+        yield x, places.double().round().long(), torch.full((len(some),), data.frames)
+
+
+def at_the_end(model: Classifier, settings: Config) -> bool:
+    """Whether a unit is read at its last step; its mean over all steps is read otherwise."""
+    return model.reads_last and not settings.detects
+
+
+def _walk(model: Classifier, x: Tensor, *, every: bool) -> tuple[Tensor, list[Tensor]]:
+    """What the classifier gets of x (S, B, F), (B, W) or every step's; the last layers' states (S, B, H)."""
+    given: list[Tensor] = []
+    states: dict[IndRNN, Tensor] = {}
+    layers = last_layers(model)
+
+    def keep(module: IndRNN, _: object, out: tuple[Tensor, Tensor]) -> None:
+        states[module] = out[0].cpu()
+
+    hooks = [layer.register_forward_hook(keep) for layer in layers]
+    hooks.append(model.classifier.register_forward_pre_hook(lambda _, args: given.append(args[0].cpu())))
+    try:
+        model(x.to(layers[0].u.device), every=every)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return given[0], [states[layer] for layer in layers]
+
+
+def _mean(x: Tensor, lengths: Tensor) -> Tensor:
+    """(B, H) the mean of each clip's own steps of x (S, B, H)."""
+    own = torch.arange(len(x))[:, None] < lengths  # (S, B)
+    return (x * own[..., None]).sum(dim=0) / lengths[:, None]
+
+
 @torch.inference_mode()
-def read(model: Classifier, clips: Clips, numbers: Integers, labels: Integers, frames: int) -> Reading:
-    """What the classifier reads of some clips, of the middle frame of each segment; labels are those of all.
+def read(
+    model: Classifier, clips: Clips, numbers: Integers, labels: Integers, settings: Config, layout: Layout
+) -> Reading:
+    """What the classifier reads of some clips, seen as in `batches`; labels are those of all.
+
+    A network that detects actions says the mean over a clip's frames. What its softmax takes off every class
+    alike decides nothing, and its output for no action is left out; so it is read as one that reads a mean.
 
     Raises:
         ValueError: the network has no recurrent weights.
     """
-    layers = last_layers(model)
-    if not layers:
+    if not last_layers(model):
         raise ValueError("expected a network with recurrent weights, found a gated one")
     classifier = model.classifier
     assert isinstance(classifier, Linear)
+    last = at_the_end(model, settings)
     values: list[Tensor] = []
-    states: list[list[Tensor]] = [[] for _ in layers]
-
-    def keep(module: IndRNN, _: object, out: tuple[Tensor, Tensor]) -> None:
-        states[layers.index(module)].append((out[1] if model.reads_last else out[0].mean(dim=0)).cpu())
-
-    hooks = [layer.register_forward_hook(keep) for layer in layers]
-    hooks.append(classifier.register_forward_pre_hook(lambda _, given: values.append(given[0].cpu())))
-    try:
-        for start in range(0, len(numbers), _BATCH):
-            some = numbers[start : start + _BATCH]
-            model(
-                clips.batch(torch.from_numpy(some), middle_frames(clips, some, frames)).to(layers[0].u.device)
-            )
-    finally:
-        for hook in hooks:
-            hook.remove()
-    weight = classifier.weight.detach().cpu().numpy()
+    states: list[Tensor] = []
+    for x, _, lengths in batches(clips, numbers, settings, layout):
+        given, walked = _walk(model, x, every=settings.detects)
+        values.append(_mean(given, lengths) if settings.detects else given)
+        ends = [h[0 if layer.reverse else -1] for layer, h in zip(last_layers(model), walked, strict=True)]
+        states.append(torch.cat(ends if last else [_mean(h, lengths) for h in walked], dim=1))
+    classes = model.classes - settings.detects
+    weight, bias = (parameter.detach().cpu().numpy()[:classes] for parameter in classifier.parameters())
     return Reading(
         numbers,
         labels[numbers],
         torch.cat(values).numpy(),
-        torch.cat([torch.cat(parts) for parts in states], dim=1).numpy(),
+        torch.cat(states).numpy(),
         weight - weight.mean(axis=0),
-        classifier.bias.detach().cpu().numpy(),
+        bias,
         _sources(model, weight.shape[1]),
     )
 
 
 @torch.inference_mode()
-def responses(model: Classifier, clips: Clips, numbers: Integers, unit: int, frames: int) -> list[Response]:
-    """How a unit goes through some clips, sampled as in `read`."""
+def responses(
+    model: Classifier, clips: Clips, numbers: Integers, unit: int, settings: Config, layout: Layout
+) -> list[Response]:
+    """How a unit goes through some clips, seen as in `read`."""
     layers = last_layers(model)
     place = unit
     layer = layers[0]
     if unit >= layer.units:
         layer, place = layers[1], unit - layers[0].units
-    states: list[Tensor] = []
-    handle = layer.register_forward_hook(lambda module, given, out: states.append(out[0][:, :, place].cpu()))
-    try:
-        x = clips.batch(torch.from_numpy(numbers), middle_frames(clips, numbers, frames))
-        model(x.to(layer.u.device))
-    finally:
-        handle.remove()
-    state = states[0].numpy()  # (S, N)
     u = float(layer.u[place])
-    weights = _left(u, len(state), last=model.reads_last)
-    walked = state[::-1] if layer.reverse else state
-    intake = walked - u * np.concatenate([np.zeros_like(walked[:1]), walked[:-1]])
-    taken = intake * weights[:, None]
-    taken = taken[::-1] if layer.reverse else taken
-    shown = middle_frames(clips, numbers, frames).numpy()
-    return [
-        Response(int(number), shown[row], state[:, row], taken[:, row].astype(np.float32))
-        for row, number in enumerate(numbers)
-    ]
+    found: list[Response] = []
+    for x, frames, lengths in batches(clips, numbers, settings, layout):
+        every = _walk(model, x, every=settings.detects)[1][layers.index(layer)][:, :, place].numpy()  # (S, B)
+        for state, shown, steps in zip(every.T, frames.numpy(), lengths.tolist(), strict=True):
+            walked = state[:steps][::-1] if layer.reverse else state[:steps]
+            intake = walked - u * np.concatenate([np.zeros_like(walked[:1]), walked[:-1]])
+            taken = (intake * _left(u, steps, last=at_the_end(model, settings))).astype(np.float32)
+            taken = taken[::-1] if layer.reverse else taken
+            found.append(Response(int(numbers[len(found)]), shown[:steps], state[:steps], taken))
+    return found
 
 
 def _left(u: float, steps: int, *, last: bool) -> NDArray[np.float64]:
     """(S,) what is left of each step's intake in the last state, or in the mean of all."""
     powers = u ** np.arange(steps, dtype=np.float64)[::-1]
     return powers if last else np.cumsum(powers[::-1])[::-1] / steps
-
-
-def middle_frames(clips: Clips, numbers: Integers, frames: int) -> Tensor:
-    """(B, S) the frames in the middle of each segment, for clips by number."""
-    length = clips.length[torch.from_numpy(numbers)]
-    uniform = torch.full((len(numbers), frames + 1), 0.5, dtype=torch.float64)
-    return sample_frames(length, frames, uniform)

@@ -1,5 +1,6 @@
 """The report of a run: what it says, that it asks nothing of a network, and that it works in a browser."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from action_indrnn import api, report, report_accuracy
+from action_indrnn import api, report, report_accuracy, run_record
 from action_indrnn.checkpoint import load_model, save_model
 from action_indrnn.data_prep.archive import PreparedSet
 
@@ -147,6 +148,40 @@ def test_several_runs_have_a_summary_and_each(run: Path) -> None:
     assert "30 test clips" in found
     assert {"#run-seed-0", "#run-seed-1"} <= set(reader.values("href"))
     assert {"run-seed-0", "run-seed-1"} <= set(reader.values("id"))
+
+
+def test_a_detecting_network_s_units_are_read_as_it_is_judged(made_set: PreparedSet, tmp_path: Path) -> None:
+    small = ["model.units=8", "data.frames=32", "train.max_epochs=2", "train.min_steps=10"]
+    api.train("detect", made_set, "xsub", tmp_path / "run", overrides=small)
+    found = report.build(tmp_path / "run")
+    [record] = run_record.find(tmp_path / "run")[0]
+    recall = report_accuracy.percent(record.report["mean_class"])
+    assert record.report["mean_class"] > 0
+    for words in (
+        f"Mean recall {recall};",
+        f"Recall, every frame of {record.report['clips']} test clips",
+        "its state in the mean over a clip",
+        "every frame of each clip, running statistics",
+        "percent of the clip seen",
+    ):
+        assert words in found
+
+
+def test_clips_of_folds_are_counted_together(run: Path) -> None:
+    record = run_record.find(run)[0][0]
+    folds = [
+        dataclasses.replace(
+            record,
+            name=f"fold={fold}/seed-{seed}",
+            card=record.card.model_copy(update={"protocol": f"fold={fold}"}),
+            report=record.report | {"clips": 10 * fold},
+        )
+        for fold in (1, 2, 3)
+        for seed in (0, 1)
+    ]
+    found = str(report_accuracy.accuracy(folds))
+    assert re.search(r">6</td><td[^>]*>60 in 3 folds</td>", found), found
+    assert re.search(r">2</td><td[^>]*>20</td>", str(report_accuracy.accuracy(folds[2:4]))), found
 
 
 def test_a_whole_set_stands_beside_published_accuracies(run: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from action_indrnn import api, run_record
+from action_indrnn import api, config, report_memory, run_record
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.run_record import Record
 
@@ -51,12 +51,32 @@ def test_what_is_no_run(run: Path, tmp_path: Path) -> None:
         run_record.find(tmp_path / "run")
 
 
-@pytest.mark.parametrize(("median", "seconds"), [(80.0, 4 / 30), (30.0, 1 / 30), (None, None)])
-def test_a_step_s_seconds(run: Path, median: float | None, seconds: float | None) -> None:
+@pytest.mark.parametrize(
+    ("shipped", "median", "seconds"),
+    [
+        ("demo", 80.0, 4 / 30),
+        ("demo", 30.0, 1 / 30),
+        ("demo", None, None),
+        ("live", 49.0, 1.5 / 30),
+        ("live", 17.0, 0.5 / 30),
+        ("live", None, None),
+        ("detect", 80.0, 1 / 30),
+        ("detect", None, 1 / 30),
+    ],
+)
+def test_a_step_s_seconds(run: Path, shipped: str, median: float | None, seconds: float | None) -> None:
     record = run_record.find(run)[0][0]
-    card = record.card.model_copy(update={"clip_frames": median})
+    card = record.card.model_copy(update={"clip_frames": median, "config": config.load(shipped)})
     again = Record(record.folder, "", record.report, record.metrics, "", {}, card)
     assert again.seconds == pytest.approx(seconds)
+    said = str(report_memory.layers(again))
+    step = {
+        "demo": "A step is one of the 20 frames that the network sees of a clip",
+        "live": "A step is one of 32 even steps from a clip&#x27;s first frame to its last",
+        "detect": "A step is a frame of the recording: 0.033 s at 30 frames a second.",
+    }[shipped]
+    assert step in said
+    assert ("a clip of median length" in said) == (median is not None and shipped != "detect")
 
 
 def test_folds_of_one_seed_are_a_family_as_those_of_several_are(run: Path) -> None:
