@@ -228,7 +228,7 @@ def test_a_layout_file_starts_from_a_shipped_one(tmp_path: Path) -> None:
         ('layout = "coco17"', "coco17: expected joints in 3D"),
         ('layout = "h36m17"\nmirored = true', "did you mean 'mirrored'"),
         ('layout = "h36m17"\nup = "w"', "up: expected one of"),
-        ('layout = "sbu15"\nmap_to = "ntu25"', r"map_to: expected a table \[to\.ntu25\] that says"),
+        ('layout = "sbu15"\nmap_to = "ntu25"', r"map_to: expected a table \[to\.ntu25\], what its joints"),
         ("layout = ", r"layout\.toml: expected TOML"),
     ):
         path.write_text(text)

@@ -417,6 +417,10 @@ GOOD = {
         ({"y_train": npy(np.eye(2, 3), (10**12, 3))}, "y_train: expected at most 3000000 clips, found 10000"),
         ({"y_train": npy(np.eye(2, 3), (3, 3))}, "y_train: expected 3 items, found the end"),
         ({"y_train": npy(np.ones(3), (1, 10**7))}, "expected floats of 2 dim"),
+        (
+            {"y_train": npy(np.arange(2))},
+            r"expected floats of 2 dimensions \(one-hot labels, .* found int64 of",
+        ),
         ({"y_test": npy(np.eye(2, 4))}, "expected as many classes in y_test as in y_train"),
         ({"x_test": npy(np.zeros((2, 4), object).astype("S8"))}, "x_test: expected floats"),
         ({"x_test": b"text"}, "x_test: expected an .npy array"),
@@ -457,6 +461,9 @@ def test_labels_of_a_packed_npz_may_pack_well(tmp_path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         packed = archive.getinfo("y_train.npy")
     assert packed.file_size > 200 * packed.compress_size
+    bomb = {**GOOD, "y_train": npy(np.zeros((40_000, 60)))}
+    with pytest.raises(ClipError, match="y_train: expected at most 1100 times the packed size"):
+        padded.ctr_gcn([npz(tmp_path / "b.npz", bomb, zipfile.ZIP_BZIP2)])
     found = padded.ctr_gcn([path])
     assert (len(found.classes), sum(1 for _ in found.listed())) == (60, 40_002)
 
@@ -468,6 +475,9 @@ def test_wrong_st_gcn_folders_are_named(exported: dict, tmp_path: Path) -> None:
         imported("stgcn-npy", folder, tmp_path / "set")
     (folder / "val_label.pkl").write_bytes(pickle.dumps((["a"], [1, 2])))
     with pytest.raises(ValueError, match=r"val_label\.pkl: expected \(names, labels\)"):
+        padded.st_gcn([folder])
+    (folder / "val_label.pkl").unlink()
+    with pytest.raises(ClipError, match=r"val_label\.pkl: expected a file of names and labels, found none"):
         padded.st_gcn([folder])
     with pytest.raises(ValueError, match="expected one folder of train_data_joint"):
         padded.st_gcn([folder / "val_label.pkl"])
