@@ -215,6 +215,6 @@ def response(title: str, state: NDArray[np.floating[Any]], taken: NDArray[np.flo
 
 
 def _bar(x: float, y: float, width: float, height: float, kind: str) -> Markup:
-    return element(
-        "rect", x=number(x + 0.5), y=number(y), width=number(width - 1), height=number(height), class_=kind
-    )
+    gap = min(1.0, width / 4)  # a long clip has a bar for each of its frames
+    x, width = x + gap / 2, width - gap
+    return element("rect", x=number(x), y=number(y), width=number(width), height=number(height), class_=kind)

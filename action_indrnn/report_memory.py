@@ -99,7 +99,12 @@ def deciding(record: Record, exam: Exam | None) -> Markup:
     """The units that decide a class, the clips and the moments that they respond to."""
     model = record.model
     if not units.last_layers(model):
-        return element("p", "A gated network: no unit of it keeps to itself.", class_="note")
+        words = (
+            "A graph network: its classifier reads the largest of the bodies' units, no sum over time."
+            if record.card.config.model.kind == "graph"
+            else "A gated network: no unit of it keeps to itself."
+        )
+        return element("p", words, class_="note")
     if exam is None:
         return element(
             "p", "Read off clips of the prepared set, which was not found; --set names it.", class_="note"

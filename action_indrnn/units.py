@@ -23,6 +23,7 @@ from action_indrnn.classifier import Classifier
 from action_indrnn.config import Config
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.dataset import Clips, Integers
+from action_indrnn.graph import GraphIndRNN
 from action_indrnn.layers import IndRNN, Linear
 from action_indrnn.models import Bidirectional
 
@@ -109,7 +110,12 @@ class Response:
 
 
 def last_layers(model: Classifier) -> list[IndRNN]:
-    """Returns the recurrences that the classifier reads, one for each direction; none of a gated network."""
+    """Returns the recurrences that the classifier reads, one for each direction.
+
+    None of a gated network, nor of a graph network: it reads the largest of several bodies' units.
+    """
+    if isinstance(model, GraphIndRNN):
+        return []
     directions = [model.ahead, model.back] if isinstance(model, Bidirectional) else [model]
     last = [list(network.recurrences())[-1:] for network in directions]
     return [layer for layers in last for layer in layers]
@@ -195,10 +201,11 @@ def read(
     alike decides nothing, and its output for no action is left out; so it is read as one that reads a mean.
 
     Raises:
-        ValueError: the network has no recurrent weights.
+        ValueError: the classifier reads no single units.
     """
     if not last_layers(model):
-        raise ValueError("expected a network with recurrent weights, found a gated one")
+        kind = "graph" if isinstance(model, GraphIndRNN) else "gated"
+        raise ValueError(f"expected a network whose classifier reads recurrent units, found a {kind} one")
     classifier = model.classifier
     assert isinstance(classifier, Linear)
     last = at_the_end(model, settings)

@@ -51,3 +51,10 @@ def test_a_memory_histogram_has_a_bar_for_each_bin_that_holds_units() -> None:
     assert re.findall(r'class="(fades|forever|negative)"', found) == ["fades", "fades", "negative", "forever"]
     assert "2 s" in found
     assert "10 s" in found
+
+
+def test_a_response_of_many_steps_has_a_bar_for_each() -> None:
+    drawn = str(charts.response("of 600 frames", np.ones(600), np.ones(600)))
+    widths = [float(width) for width in re.findall(r'<rect[^>]* width="([^"]+)"', drawn)]
+    assert len(widths) == 600
+    assert min(widths) > 0

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from action_indrnn import api, config, report_memory, run_record
+from action_indrnn import api, config, models, report_memory, run_record
+from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.run_record import Record
 
@@ -77,6 +78,16 @@ def test_a_step_s_seconds(run: Path, shipped: str, median: float | None, seconds
     }[shipped]
     assert step in said
     assert ("a clip of median length" in said) == (median is not None and shipped != "detect")
+
+
+def test_a_graph_network_s_units_are_not_told_of(run: Path) -> None:
+    record = run_record.find(run)[0][0]
+    settings = config.load("graph")
+    card = record.card.model_copy(update={"config": settings})
+    again = Record(record.folder, "", record.report, record.metrics, "", {}, card)
+    again.__dict__["model"] = models.build(settings, 150, 14, layout.load("ntu25"))
+    assert "A graph network" in str(report_memory.deciding(again, None))
+    assert "Memory lengths of layer 1" in str(report_memory.layers(again))
 
 
 def test_folds_of_one_seed_are_a_family_as_those_of_several_are(run: Path) -> None:

@@ -125,8 +125,9 @@ def test_deciding_units_respond_to_their_class() -> None:
     assert reading.recall(1, np.array([2])) == 0
 
 
-def test_a_gated_network_has_no_such_units(made_set: PreparedSet) -> None:
-    settings = config.load("lstm", ["model.layers=1", "model.units=8"])
-    model = models.build(settings, 150, 5)
-    with pytest.raises(ValueError, match="found a gated one"):
+@pytest.mark.parametrize(("shipped", "kind"), [("lstm", "gated"), ("graph", "graph")])
+def test_networks_without_such_units(made_set: PreparedSet, shipped: str, kind: str) -> None:
+    settings = config.load(shipped, ["model.layers=1", "model.units=8"])
+    model = models.build(settings, 150, 5, LAYOUT)
+    with pytest.raises(ValueError, match=f"found a {kind} one"):
         units.read(model, Clips.of_set(made_set), np.arange(2), made_set.column("label"), settings, LAYOUT)
