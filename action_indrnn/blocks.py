@@ -1,6 +1,6 @@
 """What the networks have in common: their recurrent block, and what stands around their bodies."""
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from action_indrnn.classifier import Pooling
 from action_indrnn.layers import RecurrentBlock
@@ -16,14 +16,21 @@ def recurrent_block(
         channels=channels,
         dropout=dropout,
         mask=config.dropout_mask,
-        norm=config.norm,
-        length=config.length,
-        magnification=config.magnification,
-        activation=config.activation,
-        bounded=config.bound == "clamp",
-        last=last,
-        memory=config.memory,
+        **recurrence(config, last=last),
     )
+
+
+def recurrence(config: Recurrent, *, last: bool) -> dict[str, Any]:
+    """What any block is told of its recurrence; `last` is whether the answer is read from it."""
+    return {
+        "norm": config.norm,
+        "length": config.length,
+        "magnification": config.magnification,
+        "activation": config.activation,
+        "bounded": config.bound == "clamp",
+        "last": last,
+        "memory": config.memory,
+    }
 
 
 class Surroundings(TypedDict):

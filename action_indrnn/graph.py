@@ -19,6 +19,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from action_indrnn.blocks import recurrence
 from action_indrnn.classifier import Classifier, Memory, Pooling, Recur
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.graph_layers import (
@@ -35,17 +36,7 @@ from action_indrnn.streams import Streams
 
 
 def _block(config: Graph, joints: int, channels: int, *, last: bool = False) -> BodyBlock:
-    return BodyBlock(
-        joints,
-        channels,
-        norm=config.norm,
-        length=config.length,
-        magnification=config.magnification,
-        activation=config.activation,
-        bounded=config.bound == "clamp",
-        last=last,
-        memory=config.memory,
-    )
+    return BodyBlock(joints, channels, **recurrence(config, last=last))
 
 
 class GraphLayer(nn.Module):
