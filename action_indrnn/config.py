@@ -15,7 +15,7 @@ from action_indrnn.networks import MODELS, Count, Model, Network, Positive, Prob
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 
-StreamName = Literal["joint", "bone", "motion", "bone-motion"]
+StreamName = Literal["joint", "bone", "distance", "motion", "bone-motion", "distance-motion"]
 
 S = TypeVar("S", bound=Section)
 

@@ -24,7 +24,7 @@ LINES = (
 DISTANCES = len(LINES) * (JOINTS - 2)  # of a body: each line with every joint that is not on it
 
 _SHORTEST = 1e-5  # metres, added to a line's length as in the original: a limb of no length gives 0
-_TINY = 2.0**-50  # metres; its square under the root keeps the gradient finite where a distance is 0
+TINY = 2.0**-50  # metres; its square under the root keeps the gradient finite where a distance is 0
 _AT_ONCE = 256  # bodies: what then lies between two operations fits a core's cache, twice as fast
 
 
@@ -74,27 +74,30 @@ class JointLineDistances(nn.Module):
         joints = bodies.permute(2, 1, 0).contiguous()  # (3, V, N), so that a line's joints are whole rows
         start = joints[:, self.start]
         line = joints[:, self.end] - start
-        length = line.square().sum(dim=0).clamp_min(_TINY**2).sqrt()
+        length = line.square().sum(dim=0).clamp_min(TINY**2).sqrt()
         u, v, w = (line / (length + _SHORTEST))[:, :, None]  # (L, 1, N)
         x, y, z = joints[:, self.others] - start[:, :, None]  # (L, V - 2, N)
         square = (y * w - z * v).square() + (z * u - x * w).square() + (x * v - y * u).square()
-        distances: Tensor = square.clamp_min(_TINY**2).sqrt() - _TINY  # (L, V - 2, N)
+        distances: Tensor = square.clamp_min(TINY**2).sqrt() - TINY  # (L, V - 2, N)
         return distances.flatten(0, 1).T
 
 
-def one_earlier(x: Tensor, before: Tensor | None, reverse: bool) -> tuple[Tensor, Tensor]:
-    """Returns the frame before each of x (T, B, F), zeros before the first, and the last one (B, F).
+def one_more(x: Tensor, before: Tensor | None, reverse: bool) -> tuple[Tensor, slice, slice]:
+    """Returns x with the frame before it, (T + 1, B, F); where x is in it, and where the frames before.
 
     Args:
         x: frames.
-        before: the frame that x goes on from, if there is one.
-        reverse: whether time is walked from the last frame to the first.
+        before: the frame (B, F) that x goes on from, if there is one; zeros if not.
+        reverse: whether time is walked from the last frame to the first, so that before stands behind.
     """
     if before is None:
         before = torch.zeros_like(x[0])
-    if reverse:
-        return torch.cat((x[1:], before[None])), x[0]
-    return torch.cat((before[None], x[:-1])), x[-1]
+    early, late = slice(None, -1), slice(1, None)
+    return (
+        (torch.cat((x, before[None])), early, late)
+        if reverse
+        else (torch.cat((before[None], x)), late, early)
+    )
 
 
 class TimeDifference(nn.Module):
@@ -113,5 +116,5 @@ class TimeDifference(nn.Module):
 
     def forward(self, x: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Returns (T, B, 2 units), x and its change, and the frame to go on from (B, units)."""
-        earlier, last = one_earlier(x, before, self.reverse)
-        return torch.cat((x, x - earlier), dim=2), last
+        frames, _, then = one_more(x, before, self.reverse)
+        return torch.cat((x, x - frames[then]), dim=2), x[0 if self.reverse else -1]

@@ -142,7 +142,8 @@ class GraphIndRNN(Classifier):
         streams: what a joint gets in place of its place; a bone belongs to its child.
 
     Raises:
-        ValueError: the features are not whole bodies of the layout, or no stream tells who is there.
+        ValueError: the features are not whole bodies of the layout, or no stream tells who is there, or one
+            is of pairs of joints.
     """
 
     bone: Tensor
@@ -165,6 +166,10 @@ class GraphIndRNN(Classifier):
         if not {"joint", "bone"} & set(names):
             raise ValueError(
                 f"data.streams: expected joint or bone among them for a graph, found {', '.join(names)}"
+            )
+        if of_pairs := [name for name in names if name.startswith("distance")]:
+            raise ValueError(
+                f"data.streams: expected streams of single joints or bones for a graph, found {of_pairs[0]}"
             )
         super().__init__(features, classes, config.units, streams=streams)
         self.names, self.bodies, self.joints, self.centre = names, bodies, joints, layout.centre

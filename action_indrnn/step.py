@@ -80,8 +80,7 @@ class FusedStep(Step):
         self.distances = model.front
         self.front: Front | None = None
         if (streams := model.streams) is not None:
-            moves = any(name.endswith("motion") for name in streams.names)
-            self.front = Front(streams.units, streams.units // (3 * streams.joints), moves)
+            self.front = _front(streams)
         self.program: compiled.Program | None = None
         known = self.activation in compiled.ACTIVATIONS
         if compiled.available() and known:
@@ -137,13 +136,23 @@ class FusedStep(Step):
     def _entered(self, x: Tensor, before: Tensor, front: Front) -> Tensor:
         """What the first layer gets; the frame before is replaced by this one."""
         now = x[:, x.shape[1] - front.kept :]
+        frames = torch.stack((now, before)).view(2, len(x), front.bodies, -1, 3)
+        seen = (frames != 0).flatten(3).any(dim=3)  # (2, B, bodies)
+        both = seen[0] & seen[1]
+        parts = [x]
         if front.motion:
-            bodies = (len(x), front.bodies, -1)
-            seen = [(one.view(bodies) != 0).any(dim=2, keepdim=True) for one in (now, before.contiguous())]
-            change = torch.where(seen[0] & seen[1], (now - before).view(bodies), 0)
-            x = torch.cat((x, change.flatten(1)), dim=1)
+            parts.append(torch.where(both[..., None, None], frames[0] - frames[1], 0).flatten(1))
+        if len(front.pairs):
+            points = frames.flatten(2, 3)
+            first, second = front.pairs.unbind(1)
+            distances = (points[:, :, first] - points[:, :, second]).square().sum(dim=3).sqrt()
+            one, other = (front.pairs // frames.shape[3]).unbind(1)
+            parts.append(torch.where(seen[0][:, one] & seen[0][:, other], distances[0], 0))
+            if front.changing:
+                change = distances[0] - distances[1]
+                parts.append(torch.where(both[:, one] & both[:, other], change, 0))
         before.copy_(now)
-        return x
+        return torch.cat(parts, dim=1)
 
 
 class EnsembleStep(Step):
@@ -223,7 +232,7 @@ def _fold(
     for linear, block, joint in zip(maps, blocks, joins, strict=True):
         weight, bias = _behind(linear.weight.double(), linear.bias.double(), scale, shift)
         if not layers and model.streams is not None:
-            weight = _of_joints(weight, model.streams)
+            weight = _regrouped(weight, model.streams)
         factor, offset = _affine(block.norm)
         own: tuple[Tensor | None, Tensor | None] = None, None
         if block.norm_first:
@@ -252,28 +261,44 @@ def _fold(
     return layers, (weight.float().contiguous(), bias.float()), mean
 
 
-def _of_joints(weight: Tensor, streams: Streams) -> Tensor:
-    """The weight of a map of streams, as one of the joints and, if any of these moves, of their motion.
+def _front(streams: Streams) -> Front:
+    """What the streams do before the first layer, of whose weights `_regrouped` takes its part."""
+    names = set(streams.names)
+    pairs = streams.pairs if names & {"distance", "distance-motion"} else streams.pairs[:0]
+    return Front(
+        streams.units,
+        streams.units // (3 * streams.joints),
+        bool(names & {"motion", "bone-motion"}),
+        pairs,
+        "distance-motion" in names,
+    )
+
+
+def _regrouped(weight: Tensor, streams: Streams) -> Tensor:
+    """The weight of a map of streams, as one of joints, then of what `Front` puts behind them, in that order.
 
     Bones are differences of joints. What stands in front of the streams stays there.
     """
-    front = weight.shape[1] - streams.width
-    parts = weight.new_zeros(2, len(weight), streams.units // (3 * streams.joints), streams.joints, 3)
-    at = front
-    for name in streams.names:
-        bones = name.startswith("bone")
-        points = len(streams.child) if bones else streams.joints
-        own = weight[:, at : at + 3 * points * parts.shape[2]]
-        at += own.shape[1]
-        own = own.reshape(len(weight), -1, points, 3)
-        target = parts[int(name.endswith("motion"))]
-        if bones:
-            target.index_add_(2, streams.child, own)
-            target.index_add_(2, streams.parent, own, alpha=-1)
+    front, joints = _front(streams), streams.joints
+    own = torch.split(weight, [weight.shape[1] - streams.width, *streams.widths], dim=1)
+    still, moving = weight.new_zeros(2, len(weight), front.bodies, joints, 3)
+    distance, changing = weight.new_zeros(2, len(weight), len(front.pairs))
+    for name, part in zip(streams.names, own[1:], strict=True):
+        if name.startswith("distance"):
+            target = changing if name.endswith("motion") else distance
+            target += part
+            continue
+        target = moving if name.endswith("motion") else still
+        points = part.reshape(len(weight), front.bodies, -1, 3)
+        if name.startswith("bone"):
+            target.index_add_(2, streams.child, points)
+            target.index_add_(2, streams.parent, points, alpha=-1)
         else:
-            target += own
-    moves = any(name.endswith("motion") for name in streams.names)
-    return torch.cat((weight[:, :front], *parts[: 2 if moves else 1].flatten(2)), dim=1)
+            target += points
+    parts = [own[0], still.flatten(1)]
+    if front.motion:
+        parts.append(moving.flatten(1))
+    return torch.cat((*parts, distance, *([changing] if front.changing else [])), dim=1)
 
 
 def _behind(

@@ -22,6 +22,9 @@ struct Call {
     int64_t classes, last;       // its outputs and inputs
     int64_t kept, bodies;        // the last numbers of a row that the state keeps, and bodies in them
     int64_t motion;              // whether the first layer gets their change since the frame before, behind the row
+    const int64_t* pairs;        // (distances, 2) places of points among the last numbers, or null
+    int64_t distances;           // that the first layer gets behind all that
+    int64_t changing;            // whether it gets their change behind them
     int64_t mean;                // 0 for none, 1 if the classifier reads it alone, 2 if behind the last output
     const float *scale, *shift;  // of the last output in that mean; may be null
     const float* x;              // (rows, inputs)
@@ -41,8 +44,13 @@ struct Scene {
     const int64_t* table;  // (rows, 3 + actors)
 };
 
+// Numbers that the first layer gets behind a row.
+inline int64_t behind(const Call& call) {
+    return (call.motion ? call.kept : 0) + (call.changing ? 2 : 1) * call.distances;
+}
+
 // Scratch for a row: a trunk, and what the first layer gets where that is not the row itself.
-inline int64_t scratch(const Call& call) { return call.widest + (call.motion ? call.inputs + call.kept : 0); }
+inline int64_t scratch(const Call& call) { return call.widest + (behind(call) ? call.inputs + behind(call) : 0); }
 
 // The rows from `first` up to `end`, at most TOGETHER; `memory` is scratch for them.
 void advance_baseline(const Call& call, int64_t first, int64_t end, float* memory);

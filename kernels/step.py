@@ -19,13 +19,14 @@ from torch import Tensor
 
 from action_indrnn.kernels import cpu
 
-VERSION = 3  # of the layout of `Layer` and `Call` in step.h
+VERSION = 4  # of the layout of `Layer` and `Call` in step.h
 PANEL = 32  # outputs whose weights stand together, as in step.h
 ACTIVATIONS = ("relu", "identity")
 _LAYER = struct.Struct("=9q")
-_CALL = struct.Struct("=19q")
+_CALL = struct.Struct("=22q")
 _SCENE = struct.Struct("=5q")
 _WORD = 8  # bytes
+_MOST_BODIES = 64  # of a frame, a bit each
 
 
 class Layer(NamedTuple):
@@ -54,11 +55,21 @@ class Front(NamedTuple):
         bodies: in it; one whose numbers are all 0 is absent.
         motion: whether the first layer gets the frame's change since the one before, behind the row; where a
             body is or was absent, it is 0.
+        pairs: (P, 2) points of the frame, int64, whose distances the first layer gets behind all that; where
+            a body is absent, 0.
+        changing: whether it gets their change, likewise, behind them.
     """
 
     kept: int
     bodies: int
     motion: bool
+    pairs: Tensor
+    changing: bool
+
+    @property
+    def behind(self) -> int:
+        """The numbers that the first layer gets behind a row."""
+        return self.motion * self.kept + (1 + self.changing) * len(self.pairs)
 
 
 class Mean(NamedTuple):
@@ -158,9 +169,11 @@ class Program:
             for layer in layers
         )
         self.memory = ctypes.create_string_buffer(packed, len(packed))
-        kept, bodies, motion = front or (0, 1, False)
-        self.inputs = layers[0].weight.shape[1] - (kept if motion else 0)
-        self.width = kept + sum(len(layer.bias) for layer in layers)
+        front = front or Front(0, 1, False, torch.empty(0, 2, dtype=torch.int64), False)
+        if front.bodies > _MOST_BODIES:
+            raise ValueError(f"expected at most {_MOST_BODIES} bodies, found {front.bodies}")
+        self.inputs = layers[0].weight.shape[1] - front.behind
+        self.width = front.kept + sum(len(layer.bias) for layer in layers)
         affine: tuple[Tensor | None, Tensor | None] = (None, None)
         reads = 0
         if mean is not None:
@@ -170,7 +183,8 @@ class Program:
         addresses = (self._keep(_panels(weight)), self._keep(bias))
         self.head = (
             *(ctypes.addressof(self.memory), len(layers), *addresses, *weight.shape),
-            *(kept, bodies, motion, reads),
+            *(front.kept, front.bodies, front.motion),
+            *(self._keep(3 * front.pairs), len(front.pairs), front.changing, reads),
             *(0 if one is None else self._keep(one) for one in affine),
         )
 

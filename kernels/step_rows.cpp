@@ -113,17 +113,44 @@ inline bool any(const float* from, int64_t count) {
     return found;
 }
 
+// Which bodies of a frame are there: a bit each; one whose numbers are all 0 is absent.
+uint64_t present(const Call& call, const float* frame) {
+    const int64_t width = call.kept / call.bodies;
+    uint64_t bits = 0;
+    for (int64_t body = 0; body < call.bodies; ++body) bits |= uint64_t(any(frame + body * width, width)) << body;
+    return bits;
+}
+
+inline float distance(const float* a, const float* b) {
+    const float x = a[0] - b[0], y = a[1] - b[1], z = a[2] - b[2];
+    return __builtin_sqrtf(x * x + y * y + z * z);
+}
+
 // Keeps the frame; in `made`, if there is one, the row and behind it what has changed in the frame since the one
-// before. A body that is absent in either, all its numbers 0, has not moved.
+// before, the distances of pairs of points, and what has changed in these. A body that is absent now has no distances,
+// one that is absent in either frame has not moved.
 void enter(const Call& call, const float* row, float* before, float* made) {
     const float* now = row + call.inputs - call.kept;
-    const int64_t width = call.kept / call.bodies;
     if (made) {
+        const int64_t width = call.kept / call.bodies;
+        const uint64_t here = present(call, now), both = here & present(call, before);
         __builtin_memcpy(made, row, call.inputs * sizeof(float));
-        for (int64_t at = 0; at < call.kept; at += width) {
-            const bool both = any(now + at, width) && any(before + at, width);
-            float* change = made + call.inputs + at;
-            for (int64_t i = 0; i < width; ++i) change[i] = both ? now[at + i] - before[at + i] : 0;
+        made += call.inputs;
+        if (call.motion) {
+            for (int64_t body = 0; body < call.bodies; ++body) {
+                const int64_t at = body * width;
+                const bool moves = both >> body & 1;
+                for (int64_t i = at; i < at + width; ++i) made[i] = moves ? now[i] - before[i] : 0;
+            }
+            made += call.kept;
+        }
+        for (int64_t n = 0; n < call.distances; ++n) {
+            const int64_t first = call.pairs[2 * n], second = call.pairs[2 * n + 1];
+            const uint64_t bodies = uint64_t(1) << first / width | uint64_t(1) << second / width;
+            const bool there = (here & bodies) == bodies, moves = (both & bodies) == bodies;
+            made[n] = there ? distance(now + first, now + second) : 0;
+            if (call.changing)
+                made[call.distances + n] = moves ? made[n] - distance(before + first, before + second) : 0;
         }
     }
     __builtin_memcpy(before, now, call.kept * sizeof(float));
@@ -150,7 +177,8 @@ void INDRNN_NAME(INDRNN_LEVEL)(const Call& call, int64_t first, int64_t end, flo
     for (int64_t r = 0; r < rows; ++r) {
         x[r] = call.x + (first + r) * call.inputs;
         if (!call.kept) continue;
-        float* made = call.motion ? memory + rows * call.widest + r * (call.inputs + call.kept) : nullptr;
+        const int64_t more = behind(call);
+        float* made = more ? memory + rows * call.widest + r * (call.inputs + more) : nullptr;
         enter(call, x[r], call.states[first + r], made);
         if (made) x[r] = made;
     }

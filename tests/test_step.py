@@ -20,6 +20,9 @@ SMALL = {
     "plain-live": networks.Plain(units=24, layers=2, pooling="both", input_norm=True),
     "residual-live": networks.Residual(units=24, blocks=2, pooling="both", input_norm=True, geometry=True),
     "residual-bones": networks.Residual(units=24, blocks=1, norm="before"),
+    "plain-distances": networks.Plain(units=24, layers=2, pooling="both", input_norm=True),
+    "residual-distances": networks.Residual(units=24, blocks=1, geometry=True),
+    "plain-closing": networks.Plain(units=24, layers=2, norm="before"),
     "residual-difference": networks.Residual(units=24, blocks=1, time_difference=True),
     "plain-input-norm": networks.Plain(units=24, layers=2, input_norm=True),
     "lstm": networks.LSTM(units=24, layers=2, pooling="mean"),
@@ -31,6 +34,9 @@ STREAMS = {
     "plain-live": ("joint", "motion"),
     "residual-live": ("bone-motion", "joint", "bone", "motion"),
     "residual-bones": ("bone",),
+    "plain-distances": ("joint", "motion", "distance", "distance-motion"),
+    "residual-distances": ("distance", "bone"),
+    "plain-closing": ("distance-motion", "joint"),
 }
 
 
@@ -86,7 +92,7 @@ def test_chained_steps_give_the_logits_of_the_whole_clip(
     )
 
 
-@pytest.mark.parametrize("name", ["residual", "residual-live"])
+@pytest.mark.parametrize("name", ["residual", "residual-live", "plain-distances"])
 def test_a_row_has_the_same_numbers_however_many_there_are(name: str) -> None:
     if not compiled.available():
         pytest.skip("the compiled step was not built")
