@@ -47,11 +47,12 @@ export function history(classes) {
     return units.get(wanted) || all.find((one) => one.bodies.length > 1) || all[0] || null;
   }
 
-  /** The labels of the most probable actions of a unit in the time that is kept, the now most probable first. */
+  /** The labels of the most probable actions of a unit in the time that is kept and of that of now, which comes first. */
   function leaders(one, count) {
     const best = new Float32Array(classes.length);
     one.shares.forEach((shares) => shares.forEach((share, label) => { best[label] = Math.max(best[label], share); }));
     const now = one.shares[one.shares.length - 1];
+    best[now.indexOf(Math.max(...now))] = Infinity;
     return [...best.keys()]
       .sort((a, b) => best[b] - best[a])
       .slice(0, count)

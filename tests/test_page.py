@@ -243,11 +243,36 @@ def test_live_no_action_has_a_row_of_its_own_where_the_network_knows_it(window: 
         assert float(idle[:-2]) == pytest.approx(100 * (1 - sum(told.values())), abs=0.06)
         left = sum(told.values()) - sum(told[name] for name, _ in shown_ones)
         assert float(rest[:-2]) == pytest.approx(100 * left, abs=0.06)
+        window.size(1024, 600)
+        panel = "document.getElementById('chances')"
+        assert window.value(f"{panel}.scrollHeight <= {panel}.clientHeight")
         window.key("l")
         shown(window, written(tmp_path, 1))  # a whole clip always shows an action
         names = window.value("[...document.querySelectorAll('#top .name')].map((one) => one.textContent)")
         assert "no action" not in names
         assert window.complaints() == []
+
+
+def test_who_is_most_probable_now_is_always_among_the_leaders(tab: Tab) -> None:
+    told = [(0.9, 0.0, 0.0), (0.0, 0.8, 0.1), (0.1, 0.2, 0.5)]
+    answers = [
+        {
+            "time": t,
+            "events": [],
+            "people": [
+                {
+                    "bodies": ["7"],
+                    "top": [{"action": a, "probability": p} for a, p in zip("ABC", row, strict=True)],
+                }
+            ],
+        }
+        for t, row in enumerate(told)
+    ]
+    asked = (
+        "import('./page_live.js').then(({ history }) => { const kept = history(['A', 'B', 'C']);"
+        f"{json.dumps(answers)}.forEach(kept.add); return kept.leaders(kept.unit(''), 2).join(' '); }})"
+    )
+    assert tab.value(asked) == "2 0"  # B, now the second, was never as probable as A
 
 
 def test_a_clip_is_sent_as_a_live_stream_and_back(
