@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from action_indrnn.features import JointLineDistances, TimeDifference
 from action_indrnn.gated import GatedLayer
 from action_indrnn.layers import BatchNormOverTime, IndRNN, Linear, excess
-from action_indrnn.legs import Uncross
 from action_indrnn.streams import Streams
 
 State = tuple[Tensor, ...]
@@ -72,7 +71,6 @@ class Classifier(nn.Module, ABC):
 
     Attributes:
         bound_penalty: factor of the penalty on recurrent weights beyond their bound.
-        repair: what mends every frame (T, B, F) before anything else sees it, if there is something.
         inputs: numbers in a frame that `body` gets.
         reverse: whether the walk ends at the first frame; see `turn`.
         causal: whether it answers before a clip's end.
@@ -97,7 +95,6 @@ class Classifier(nn.Module, ABC):
         self.classes = classes
         self.reverse = False
         self.bound_penalty = 0.0
-        self.repair: Uncross | None = None
         self.front = JointLineDistances(features) if geometry else None
         self.streams = streams
         inputs = self.front.features if self.front else features
@@ -165,7 +162,6 @@ class Classifier(nn.Module, ABC):
             after.append(h)
             return y
 
-        x = x if self.repair is None else self.repair(x)
         seen = x if self.front is None else self.front(x)
         if self.streams is not None:  # in place of the joints, which stand last
             seen = torch.cat((seen[:, :, : -self.features], recur(self.streams, x)), dim=2)

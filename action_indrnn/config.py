@@ -53,8 +53,6 @@ class Data(Section):
         body_dropout: share of the clips of several bodies from which training leaves one out.
         splice: share of the clips that training sees behind the end of another, as a stream's window does.
         streams: what the network gets of a frame, beside each other; see `streams`.
-        uncross: whether the network first puts back legs that a tracker took for each other, where the layout
-            names hips and knees; see `legs`.
     """
 
     frames: Count = 20
@@ -74,7 +72,6 @@ class Data(Section):
     body_dropout: Probability = 0.0
     splice: Annotated[float, Field(ge=0, le=1)] = 0.0
     streams: Annotated[tuple[StreamName, ...], Field(min_length=1, strict=False)] = ("joint",)
-    uncross: bool = False
 
     @model_validator(mode="after")
     def _fits(self) -> "Data":

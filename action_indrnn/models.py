@@ -16,7 +16,6 @@ from action_indrnn.ensemble import Ensemble
 from action_indrnn.gated import GatedLayer
 from action_indrnn.graph import GraphIndRNN
 from action_indrnn.layers import Linear
-from action_indrnn.legs import Uncross
 from action_indrnn.networks import GRU, LSTM, Convolutional, Dense, Graph, Model, Plain, Recurrent, Residual
 from action_indrnn.streams import Streams
 
@@ -149,16 +148,11 @@ def build(
         member = config.model_copy(update={"model": one}) if isinstance(config, Config) else one
         return Ensemble([build(member, features, classes, layout) for _ in range(model.members)])
     names = config.data.streams if isinstance(config, Config) else _JOINTS_ALONE
-    uncross = isinstance(config, Config) and config.data.uncross
     classes = config.outputs(classes) if isinstance(config, Config) else classes
-    ways = [
-        _build(model, features, classes, _streams(names, features, layout), layout)
-        for _ in range(1 + model.bidirectional)
-    ]
-    if uncross:
-        for way in ways:
-            way.repair = _uncross(features, layout)
-    network = Bidirectional(*ways) if model.bidirectional else ways[0]
+    network = _build(model, features, classes, _streams(names, features, layout), layout)
+    if model.bidirectional:
+        back = _build(model, features, classes, _streams(names, features, layout), layout)
+        network = Bidirectional(network, back)
     if isinstance(model, Recurrent) and model.bound == "penalty":
         network.bound_penalty = model.bound_penalty
     return network
@@ -170,12 +164,6 @@ def _streams(names: tuple[str, ...], features: int, layout: Layout | None) -> St
     if layout is None:
         raise ValueError(f"data.streams: expected a joint layout for {', '.join(names)}, found none")
     return Streams(features, names, len(layout.joints), layout.bones)
-
-
-def _uncross(features: int, layout: Layout | None) -> Uncross | None:
-    if layout is None:
-        raise ValueError("data.uncross: expected a joint layout, found none")
-    return None if layout.legs is None else Uncross(features, len(layout.joints), layout.legs)
 
 
 def _build(

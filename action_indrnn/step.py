@@ -78,7 +78,6 @@ class FusedStep(Step):
         self.activation = blocks[0].indrnn.activation
         self.layers, (self.weight, self.bias), self.mean = _fold(model, maps, blocks, joins)
         self.distances = model.front
-        self.repair = model.repair
         self.front: Front | None = None
         if (streams := model.streams) is not None:
             self.front = _front(streams)
@@ -86,8 +85,7 @@ class FusedStep(Step):
         known = self.activation in compiled.ACTIVATIONS
         if compiled.available() and known:
             self.program = compiled.Program(
-                *(self.layers, self.weight, self.bias, self.activation, self.front, self.mean),
-                legs=self._legs(),
+                self.layers, self.weight, self.bias, self.activation, self.front, self.mean
             )
             self.fast = True
             self.scenes = self.program if self.distances is None else None
@@ -98,25 +96,10 @@ class FusedStep(Step):
     def advance(self, x: Tensor, states: Sequence[Tensor]) -> Tensor:
         """Returns the logits (B, K) after the frame x (B, F); the states, (S,) each, replaced in place."""
         h = x
-        with torch.inference_mode():
-            if self.repair is not None and (self.program is None or self.distances is not None):
-                h = self.repair(h)
-            if self.distances is not None:
-                h = self.distances(h[None])[0].contiguous()
+        if self.distances is not None:
+            with torch.inference_mode():
+                h = self.distances(x[None])[0].contiguous()
         return self._in_torch(h, states) if self.program is None else self.program.advance(h, states)
-
-    def _legs(self) -> compiled.Legs | None:
-        """What the program puts back itself, where the row is the frame."""
-        repair = self.repair
-        if repair is None or self.distances is not None:
-            return None
-        return compiled.Legs(
-            repair.bodies,
-            repair.joints,
-            repair.legs.hips,
-            repair.legs.knees,
-            torch.tensor(repair.legs.swapped, dtype=torch.int64),
-        )
 
     @torch.inference_mode()
     def _in_torch(self, h: Tensor, states: Sequence[Tensor]) -> Tensor:

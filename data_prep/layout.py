@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 from action_indrnn.data_prep import spelling
 
@@ -32,19 +32,6 @@ _LARGEST = 1_000_000  # bytes of a layout file
 _KEYS = {"name", "joints", "bones", "pairs", "across", "centre", "unit", "up", "mirrored", "to", "origin"}
 SLACK = 1e-6  # of shares that were rounded when they were written
 Weights = tuple[tuple[int, float], ...]  # (joint, share of it)
-
-
-class Legs(NamedTuple):
-    """The joints of a body's legs; all pairs are (left, right).
-
-    Attributes:
-        hips, knees: pairs.
-        swapped: the pairs that are knees or hang on them.
-    """
-
-    hips: tuple[int, int]
-    knees: tuple[int, int]
-    swapped: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -83,22 +70,6 @@ class Layout:
         for joint, _ in order:
             order += [(child, joint) for child, above in self.bones if above == joint]
         return order
-
-    @property
-    def legs(self) -> Legs | None:
-        """The legs, where the layout has joints called left and right hip and left and right knee."""
-        number = {name: joint for joint, name in enumerate(self.joints)}
-        four = [number.get(f"{side} {joint}") for joint in ("hip", "knee") for side in ("left", "right")]
-        found = [joint for joint in four if joint is not None]
-        if len(found) < len(four):
-            return None
-        left_hip, right_hip, left_knee, right_knee = found
-        below = {left_knee, right_knee}
-        for joint, parent in self.parents():
-            if parent in below:
-                below.add(joint)
-        swapped = tuple((left, right) for left, right in self.pairs if {left, right} <= below)
-        return Legs((left_hip, right_hip), (left_knee, right_knee), swapped)
 
     @property
     def is_metres_y_up(self) -> bool:

@@ -13,14 +13,6 @@ struct Layer {
     int64_t outputs, inputs, joins, relu;
 };
 
-// Where left and right hip and knee begin among the `width` numbers of a body, and the joints of each of the `count`
-// pairs (2) that are knees or hang on them. A row is its bodies after one another.
-struct Legs {
-    int64_t bodies, width, hips[2], knees[2];
-    const int64_t* swapped;
-    int64_t count;
-};
-
 // A state is the frame before, where `kept` is not 0; the layers' outputs; and the mean over all steps of the last
 // layer's output, with their number, where `mean` is not 0.
 struct Call {
@@ -28,7 +20,6 @@ struct Call {
     int64_t count;
     const float *weight, *bias;  // of the classifier
     int64_t classes, last;       // its outputs and inputs
-    const Legs* legs;            // to be put back where a tracker took them for each other; may be null
     int64_t kept, bodies;        // the last numbers of a row that the state keeps, and bodies in them
     int64_t motion;              // whether the first layer gets their change since the frame before, behind the row
     const int64_t* pairs;        // (distances, 2) places of points among the last numbers, or null
@@ -59,8 +50,7 @@ inline int64_t behind(const Call& call) {
 }
 
 // Scratch for a row: a trunk, and what the first layer gets where that is not the row itself.
-inline int64_t entering(const Call& call) { return call.legs || behind(call) ? call.inputs + behind(call) : 0; }
-inline int64_t scratch(const Call& call) { return call.widest + entering(call); }
+inline int64_t scratch(const Call& call) { return call.widest + (behind(call) ? call.inputs + behind(call) : 0); }
 
 // The rows from `first` up to `end`, at most TOGETHER; `memory` is scratch for them.
 void advance_baseline(const Call& call, int64_t first, int64_t end, float* memory);

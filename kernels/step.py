@@ -23,8 +23,7 @@ VERSION = 4  # of the layout of `Layer` and `Call` in step.h
 PANEL = 32  # outputs whose weights stand together, as in step.h
 ACTIVATIONS = ("relu", "identity")
 _LAYER = struct.Struct("=9q")
-_LEGS = struct.Struct("=8q")
-_CALL = struct.Struct("=23q")
+_CALL = struct.Struct("=22q")
 _SCENE = struct.Struct("=5q")
 _WORD = 8  # bytes
 _MOST_BODIES = 64  # of a frame, a bit each
@@ -71,23 +70,6 @@ class Front(NamedTuple):
     def behind(self) -> int:
         """The numbers that the first layer gets behind a row."""
         return self.motion * self.kept + (1 + self.changing) * len(self.pairs)
-
-
-class Legs(NamedTuple):
-    """Legs of a row's bodies, put back where the line of the knees points against that of the hips.
-
-    Attributes:
-        bodies: that stand after one another in a row.
-        joints: of each, three numbers a joint.
-        hips, knees: left and right.
-        swapped: (S, 2) joints that change places, int64.
-    """
-
-    bodies: int
-    joints: int
-    hips: tuple[int, int]
-    knees: tuple[int, int]
-    swapped: Tensor
 
 
 class Mean(NamedTuple):
@@ -155,7 +137,6 @@ class Program:
         weight, bias: of the classifier, (K, H) and (K,).
         activation: one of `ACTIVATIONS`, of every layer.
         front: before the layers, if something does.
-        legs: put back before all, where they are.
         mean: behind the layers, if there is one.
 
     Attributes:
@@ -170,7 +151,6 @@ class Program:
         activation: str,
         front: Front | None = None,
         mean: Mean | None = None,
-        legs: Legs | None = None,
     ) -> None:
         parts = [*layers] if mean is None else [*layers, mean]
         tensors = [tensor for part in parts for tensor in part if isinstance(tensor, Tensor)]
@@ -203,7 +183,7 @@ class Program:
         addresses = (self._keep(_panels(weight)), self._keep(bias))
         self.head = (
             *(ctypes.addressof(self.memory), len(layers), *addresses, *weight.shape),
-            *(self._keep_legs(legs), front.kept, front.bodies, front.motion),
+            *(front.kept, front.bodies, front.motion),
             *(self._keep(3 * front.pairs), len(front.pairs), front.changing, reads),
             *(0 if one is None else self._keep(one) for one in affine),
         )
@@ -211,15 +191,6 @@ class Program:
     def _keep(self, tensor: Tensor) -> int:
         self.kept.append(tensor.contiguous())
         return self.kept[-1].data_ptr()
-
-    def _keep_legs(self, legs: Legs | None) -> int:
-        if legs is None:
-            return 0
-        places = [3 * joint for joint in (*legs.hips, *legs.knees)]
-        swapped = self._keep(3 * legs.swapped)
-        packed = _LEGS.pack(legs.bodies, 3 * legs.joints, *places, swapped, len(legs.swapped))
-        self.legs = ctypes.create_string_buffer(packed, len(packed))
-        return ctypes.addressof(self.legs)
 
     def advance(self, x: Tensor, states: Sequence[Tensor]) -> Tensor:
         """Returns the logits (B, K) after the frame x (B, F); the states, (N,) each, are replaced in place.

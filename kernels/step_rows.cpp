@@ -113,25 +113,6 @@ inline bool any(const float* from, int64_t count) {
     return found;
 }
 
-// Swaps a body's legs where its knees stand on the wrong sides of its hips.
-void uncross(const Legs& legs, float* row) {
-    for (int64_t body = 0; body < legs.bodies; ++body, row += legs.width) {
-        const float *left = row + legs.hips[0], *right = row + legs.hips[1];
-        const float *low_left = row + legs.knees[0], *low_right = row + legs.knees[1];
-        if (!any(left, 3) || !any(right, 3) || !any(low_left, 3) || !any(low_right, 3)) continue;
-        float along = 0;
-        for (int i = 0; i < 3; ++i) along += (left[i] - right[i]) * (low_left[i] - low_right[i]);
-        if (!(along < 0)) continue;
-        for (int64_t n = 0; n < legs.count; ++n)
-            for (int i = 0; i < 3; ++i) {
-                float &a = row[legs.swapped[2 * n] + i], &b = row[legs.swapped[2 * n + 1] + i];
-                const float kept = a;
-                a = b;
-                b = kept;
-            }
-    }
-}
-
 // Which bodies of a frame are there: a bit each; one whose numbers are all 0 is absent.
 uint64_t present(const Call& call, const float* frame) {
     const int64_t width = call.kept / call.bodies;
@@ -145,14 +126,16 @@ inline float distance(const float* a, const float* b) {
     return __builtin_sqrtf(x * x + y * y + z * z);
 }
 
-// Keeps the frame; in `made`, which stands behind the row, if there is room: what has changed in the frame since the one
+// Keeps the frame; in `made`, if there is one, the row and behind it what has changed in the frame since the one
 // before, the distances of pairs of points, and what has changed in these. A body that is absent now has no distances,
 // one that is absent in either frame has not moved.
 void enter(const Call& call, const float* row, float* before, float* made) {
     const float* now = row + call.inputs - call.kept;
-    if (behind(call)) {
+    if (made) {
         const int64_t width = call.kept / call.bodies;
         const uint64_t here = present(call, now), both = here & present(call, before);
+        __builtin_memcpy(made, row, call.inputs * sizeof(float));
+        made += call.inputs;
         if (call.motion) {
             for (int64_t body = 0; body < call.bodies; ++body) {
                 const int64_t at = body * width;
@@ -193,15 +176,11 @@ void INDRNN_NAME(INDRNN_LEVEL)(const Call& call, int64_t first, int64_t end, flo
     float* trunk = memory;
     for (int64_t r = 0; r < rows; ++r) {
         x[r] = call.x + (first + r) * call.inputs;
-        if (const int64_t width = entering(call)) {
-            float* own = memory + rows * call.widest + r * width;
-            __builtin_memcpy(own, x[r], call.inputs * sizeof(float));
-            if (call.legs) uncross(*call.legs, own);
-            x[r] = own;
-            if (call.kept) enter(call, own, call.states[first + r], own + call.inputs);
-        } else if (call.kept) {
-            enter(call, x[r], call.states[first + r], nullptr);
-        }
+        if (!call.kept) continue;
+        const int64_t more = behind(call);
+        float* made = more ? memory + rows * call.widest + r * (call.inputs + more) : nullptr;
+        enter(call, x[r], call.states[first + r], made);
+        if (made) x[r] = made;
     }
     int64_t offset = call.kept;
     bool fresh = true;

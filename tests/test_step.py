@@ -38,15 +38,15 @@ STREAMS = {
     "residual-distances": ("distance", "bone"),
     "plain-closing": ("distance-motion", "joint"),
 }
-UNCROSSED = ("plain", "plain-live", "plain-distances", "residual-live", "residual-bones", "dense")
 
 
-def network(name: str) -> models.Classifier:
+def network(settings: networks.Model, streams: tuple[str, ...] = ("joint",)) -> models.Classifier:
     """A network whose normalisations do something."""
     torch.manual_seed(0)
     whole = config.load("residual")
-    seen = {"streams": STREAMS.get(name, ("joint",)), "uncross": name in UNCROSSED}
-    whole = whole.model_copy(update={"model": SMALL[name], "data": whole.data.model_copy(update=seen)})
+    whole = whole.model_copy(
+        update={"model": settings, "data": whole.data.model_copy(update={"streams": streams})}
+    )
     model = models.build(whole, 150, 7, layout.load("ntu25"))
     for name, value in model.named_buffers():
         if name.endswith("running_var"):
@@ -69,7 +69,7 @@ def test_chained_steps_give_the_logits_of_the_whole_clip(
         monkeypatch.setattr(compiled, "available", lambda: False)
     elif not compiled.available():
         pytest.skip("the compiled step was not built")
-    model = network(name)
+    model = network(SMALL[name], STREAMS.get(name, ("joint",)))
     x = torch.randn(20, batch, 150)
     x[4:7, :, 75:] = 0  # a body comes and goes
     x[:2, 0] = 0
@@ -96,7 +96,7 @@ def test_chained_steps_give_the_logits_of_the_whole_clip(
 def test_a_row_has_the_same_numbers_however_many_there_are(name: str) -> None:
     if not compiled.available():
         pytest.skip("the compiled step was not built")
-    stepped = step.of(network(name))
+    stepped = step.of(network(SMALL[name], STREAMS.get(name, ("joint",))))
     x = torch.randn(70, 150)
     torch.set_num_threads(2)
     try:
@@ -114,11 +114,11 @@ def test_a_row_has_the_same_numbers_however_many_there_are(name: str) -> None:
 
 
 def test_why_a_step_is_slow_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "no fused step for time differences" in step.of(network("residual-difference")).way
-    assert "no fused step for a DenseIndRNN" in step.of(network("dense")).way
+    assert "no fused step for time differences" in step.of(network(SMALL["residual-difference"])).way
+    assert "no fused step for a DenseIndRNN" in step.of(network(SMALL["dense"])).way
     monkeypatch.setattr(compiled, "available", lambda: False)
     monkeypatch.setattr(compiled, "reason", lambda: "the compiled step was not built")
-    assert step.of(network("plain")).way.endswith("the compiled step was not built")
+    assert step.of(network(SMALL["plain"])).way.endswith("the compiled step was not built")
 
 
 def test_a_library_that_is_not_there_or_does_not_load_says_so(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_the_live_recipe_has_the_compiled_step() -> None:
 def test_states_and_frames_of_another_kind_are_refused() -> None:
     if not compiled.available():
         pytest.skip("the compiled step was not built")
-    stepped = step.of(network("plain"))
+    stepped = step.of(network(SMALL["plain"]))
     good = torch.zeros(2, stepped.width)
     with pytest.raises(ValueError, match=r"x: expected contiguous float32 of shape \(2, 150\)"):
         stepped.advance(torch.zeros(2, 149), good.unbind())
