@@ -93,11 +93,9 @@ def one_more(x: Tensor, before: Tensor | None, reverse: bool) -> tuple[Tensor, s
     if before is None:
         before = torch.zeros_like(x[0])
     early, late = slice(None, -1), slice(1, None)
-    return (
-        (torch.cat((x, before[None])), early, late)
-        if reverse
-        else (torch.cat((before[None], x)), late, early)
-    )
+    if reverse:
+        return torch.cat((x, before[None])), early, late
+    return torch.cat((before[None], x)), late, early
 
 
 class TimeDifference(nn.Module):

@@ -263,14 +263,12 @@ def _fold(
 
 def _front(streams: Streams) -> Front:
     """What the streams do before the first layer, of whose weights `_regrouped` takes its part."""
-    names = set(streams.names)
-    pairs = streams.pairs if names & {"distance", "distance-motion"} else streams.pairs[:0]
     return Front(
         streams.units,
         streams.units // (3 * streams.joints),
-        bool(names & {"motion", "bone-motion"}),
-        pairs,
-        "distance-motion" in names,
+        not {"motion", "bone-motion"}.isdisjoint(streams.names),
+        streams.pairs,
+        "distance-motion" in streams.names,
     )
 
 

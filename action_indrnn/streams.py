@@ -37,7 +37,7 @@ class Streams(nn.Module):
         widths: numbers in a frame of each stream.
         width: of all together.
         units: numbers in a frame of the state.
-        pairs: of ends, numbered through all bodies' joints, (P, 2).
+        pairs: of ends, numbered through all bodies' joints, (P, 2); none if no distance is asked for.
         reverse: whether time is walked from the last frame to the first; then "before" is the frame after.
 
     Raises:
@@ -64,7 +64,8 @@ class Streams(nn.Module):
         self.joints = joints
         self.units = features
         self.reverse = False
-        ends = [body * joints + end for body in range(bodies) for end in _ends(joints, bones)]
+        far = any(name.startswith("distance") for name in names)
+        ends = [body * joints + end for body in range(bodies) for end in _ends(joints, bones) if far]
         pairs = list(combinations(ends, 2))
         points, limbs = 3 * bodies * joints, 3 * bodies * len(bones)
         widths = {"joint": points, "bone": limbs, "distance": len(pairs)}
@@ -74,7 +75,8 @@ class Streams(nn.Module):
         of_bones = torch.tensor(bones, dtype=torch.long).reshape(-1, 2)
         self.register_buffer("child", of_bones[:, 0].clone(), persistent=False)  # (E,)
         self.register_buffer("parent", of_bones[:, 1].clone(), persistent=False)  # (E,)
-        self.register_buffer("pairs", torch.tensor(pairs).reshape(-1, 2), persistent=False)
+        between = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2)
+        self.register_buffer("pairs", between, persistent=False)
 
     def forward(self, x: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Returns (T, B, width), stream after stream, and the frame to go on from (B, F)."""
@@ -102,9 +104,7 @@ class Streams(nn.Module):
 
     def _distances(self, points: Tensor) -> Tensor:
         """Returns (P, T, B), in the points' unit, for points (T, B, M, V, 3)."""
-        rows = (
-            points.flatten(2, 3).permute(3, 2, 0, 1).flatten(2)
-        )  # (3, M V, T B): a point's numbers together
+        rows = points.flatten(2, 3).permute(3, 2, 0, 1).flatten(2)  # (3, M V, T B), a point's together
         first, second = self.pairs.unbind(1)
         square = (rows.index_select(1, first) - rows.index_select(1, second)).square().sum(dim=0)
         distances: Tensor = square.clamp_min(TINY**2).sqrt() - TINY

@@ -31,6 +31,7 @@ def test_each_stream_by_hand() -> None:
     assert distance[0, 0].tolist() == pytest.approx([27**0.5, 11, 34**0.5])
     assert change[1, 0].tolist() == pytest.approx([22**0.5 - 27**0.5, 136**0.5 - 11, 50**0.5 - 34**0.5])
     assert torch.equal(last, x[1])
+    assert not len(Streams(9, ("bone", "joint"), 3, BONES).pairs)
     chosen = Streams(9, ("bone", "joint"), 3, BONES)(x)[0]
     assert torch.equal(chosen, torch.cat((bone, joint), dim=2))
 
