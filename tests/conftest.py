@@ -1,5 +1,6 @@
 """What several tests build on: `.skeleton` text of chosen bodies, and a small made set."""
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from hypothesis import is_hypothesis_test, settings
 
 from action_indrnn.data_prep import archive, catalogue, made, preprocess
 from action_indrnn.data_prep.archive import PreparedSet
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 torch.set_num_threads(1)
 
