@@ -79,8 +79,10 @@ class FusedStep(Step):
         self.layers, (self.weight, self.bias), self.mean = _fold(model, maps, blocks, joins)
         self.distances = model.front
         self.front: Front | None = None
+        self.behind: Streams | None = None  # what `front` tells the compiled step
         if (streams := model.streams) is not None:
             self.front = _front(streams)
+            self.behind = _behind_a_row(streams, self.front)
         self.program: compiled.Program | None = None
         known = self.activation in compiled.ACTIVATIONS
         if compiled.available() and known:
@@ -136,23 +138,11 @@ class FusedStep(Step):
     def _entered(self, x: Tensor, before: Tensor, front: Front) -> Tensor:
         """What the first layer gets; the frame before is replaced by this one."""
         now = x[:, x.shape[1] - front.kept :]
-        frames = torch.stack((now, before)).view(2, len(x), front.bodies, -1, 3)
-        seen = (frames != 0).flatten(3).any(dim=3)  # (2, B, bodies)
-        both = seen[0] & seen[1]
-        parts = [x]
-        if front.motion:
-            parts.append(torch.where(both[..., None, None], frames[0] - frames[1], 0).flatten(1))
-        if len(front.pairs):
-            points = frames.flatten(2, 3)
-            first, second = front.pairs.unbind(1)
-            distances = (points[:, :, first] - points[:, :, second]).square().sum(dim=3).sqrt()
-            one, other = (front.pairs // frames.shape[3]).unbind(1)
-            parts.append(torch.where(seen[0][:, one] & seen[0][:, other], distances[0], 0))
-            if front.changing:
-                change = distances[0] - distances[1]
-                parts.append(torch.where(both[:, one] & both[:, other], change, 0))
+        if self.behind is not None:
+            more, _ = self.behind(now[None], before)
+            x = torch.cat((x, more[0]), dim=1)
         before.copy_(now)
-        return torch.cat(parts, dim=1)
+        return x
 
 
 class EnsembleStep(Step):
@@ -270,6 +260,14 @@ def _front(streams: Streams) -> Front:
         streams.pairs,
         "distance-motion" in streams.names,
     )
+
+
+def _behind_a_row(streams: Streams, front: Front) -> Streams | None:
+    """The streams that the first layer gets behind a row, in the order of `_regrouped`."""
+    wanted = {"motion": front.motion, "distance": len(front.pairs) > 0, "distance-motion": front.changing}
+    names = [name for name, there in wanted.items() if there]
+    bones = list(zip(streams.child.tolist(), streams.parent.tolist(), strict=True))
+    return Streams(streams.units, names, streams.joints, bones) if names else None
 
 
 def _regrouped(weight: Tensor, streams: Streams) -> Tensor:
