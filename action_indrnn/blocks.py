@@ -39,6 +39,7 @@ class Surroundings(TypedDict):
     geometry: bool
     time_difference: bool
     input_norm: bool
+    input_clip: float | None
     pooling: Pooling
 
 
@@ -48,5 +49,6 @@ def surroundings(config: Layered | Gated) -> Surroundings:
         "geometry": config.geometry,
         "time_difference": config.time_difference,
         "input_norm": config.input_norm,
+        "input_clip": config.input_clip,
         "pooling": config.pooling,
     }

@@ -66,6 +66,7 @@ class Classifier(nn.Module, ABC):
         geometry: whether `body` gets the joint-line distances in front of the joints.
         time_difference: whether `body` gets the change of all that since the frame before beside it.
         input_norm: whether all that is batch-normalised, number by number.
+        input_clip: the largest size of a number after that; a larger one counts as this.
         pooling: what is read of what `body` returns: the last step, the mean over the steps so far, or both.
         streams: what `body` gets in place of the joints; the joints themselves if not given.
 
@@ -87,6 +88,7 @@ class Classifier(nn.Module, ABC):
         geometry: bool = False,
         time_difference: bool = False,
         input_norm: bool = False,
+        input_clip: float | None = None,
         pooling: Pooling = "last",
         streams: Streams | None = None,
     ) -> None:
@@ -103,6 +105,7 @@ class Classifier(nn.Module, ABC):
         self.difference = TimeDifference(inputs) if time_difference else None
         self.inputs = 2 * inputs if time_difference else inputs
         self.input_norm = BatchNormOverTime(self.inputs) if input_norm else None
+        self.input_clip = input_clip
         self.reads_last = pooling != "mean"
         self.mean: nn.Module | None = None if pooling == "last" else RunningMean(width)
         self.classifier: nn.Module = Linear(2 * width if pooling == "both" else width, classes)
@@ -167,7 +170,11 @@ class Classifier(nn.Module, ABC):
             seen = torch.cat((seen[:, :, : -self.features], recur(self.streams, x)), dim=2)
         if self.difference is not None:
             seen = recur(self.difference, seen)
-        y = self.body(seen if self.input_norm is None else self.input_norm(seen), recur)
+        if self.input_norm is not None:
+            seen = self.input_norm(seen)
+        if self.input_clip is not None:
+            seen = seen.clamp(-self.input_clip, self.input_clip)
+        y = self.body(seen, recur)
         if every:
             return self.classifier(y), tuple(after)
         read = [y[0 if self.reverse else -1]] if self.reads_last else []

@@ -1,12 +1,13 @@
 """The settings of the networks: the `[model]` table of a configuration file, and what tables are made of."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Count = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
+Limit = Annotated[Positive | None, BeforeValidator(lambda v: None if v == "none" else v)]
 
 
 class Section(BaseModel):
@@ -61,8 +62,8 @@ class Recurrent(Network):
     memory: Annotated[Count | None, BeforeValidator(lambda v: None if v == "none" else v)] = None
 
 
-class Layered(Recurrent):
-    """What the networks of linear layers share.
+class Entered(Section):
+    """What stands in front of networks of linear and of gated layers.
 
     Attributes:
         geometry: whether the distances between joints and lines of joints are put in front of the joints.
@@ -70,11 +71,26 @@ class Layered(Recurrent):
             the output of every layer too (the paper's feature augmentation, FA).
         input_norm: whether every number of the input is batch-normalised, so that changes, which are small,
             count as much as places.
+        input_clip: standard deviations beyond which a normalised number of the input counts as so many and no
+            more, for joints that a sensor loses or takes for each other; none for no such limit.
     """
 
     geometry: bool = False
     time_difference: bool = False
     input_norm: bool = False
+    input_clip: Limit = None
+
+    @model_validator(mode="after")
+    def _clips_what_is_normalised(self) -> Self:
+        if self.input_clip is not None and not self.input_norm:
+            raise ValueError(
+                f"input_clip expects input_norm true, found false beside an input_clip of {self.input_clip:g}"
+            )
+        return self
+
+
+class Layered(Entered, Recurrent):
+    """What the networks of linear layers share."""
 
 
 class Plain(Layered):
@@ -155,16 +171,9 @@ class Graph(Recurrent):
     dropout_mask: Literal["clip", "step"] = "clip"
 
 
-class Gated(Network):
-    """The baselines: a stack of `layers` LSTM or GRU layers of `units` units, each before its dropout.
+class Gated(Entered, Network):
+    """The baselines: a stack of `layers` LSTM or GRU layers of `units` units, each before its dropout."""
 
-    Attributes:
-        geometry, time_difference, input_norm: of the input, as for a plain network.
-    """
-
-    geometry: bool = False
-    time_difference: bool = False
-    input_norm: bool = False
     units: Count = 512
     layers: Count = 2
     dropout: Probability = 0.4

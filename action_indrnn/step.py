@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from action_indrnn.classifier import Classifier
 from action_indrnn.ensemble import Ensemble, mean_logits
 from action_indrnn.kernels import step as compiled
-from action_indrnn.kernels.step import Front, Layer, Mean
+from action_indrnn.kernels.step import Bounds, Front, Layer, Mean
 from action_indrnn.layers import BatchNormOverTime, RecurrentBlock
 from action_indrnn.models import PlainIndRNN, ResidualIndRNN
 from action_indrnn.streams import Streams
@@ -83,11 +83,12 @@ class FusedStep(Step):
         if (streams := model.streams) is not None:
             self.front = _front(streams)
             self.behind = _behind_a_row(streams, self.front)
+        self.bounds = _bounds(model)
         self.program: compiled.Program | None = None
         known = self.activation in compiled.ACTIVATIONS
         if compiled.available() and known:
             self.program = compiled.Program(
-                self.layers, self.weight, self.bias, self.activation, self.front, self.mean
+                self.layers, self.weight, self.bias, self.activation, self.front, self.bounds, self.mean
             )
             self.fast = True
             self.scenes = self.program if self.distances is None else None
@@ -109,6 +110,8 @@ class FusedStep(Step):
         parts = list(torch.split(state, self.units, dim=1))
         if self.front is not None:
             h = self._entered(h, parts.pop(0), self.front)
+        if self.bounds is not None:
+            h = h.clamp(*self.bounds)
         trunk: Tensor | None = None
         for layer, part in zip(self.layers, parts[: len(self.layers)], strict=True):
             z = _map(h, layer.weight, layer.bias)
@@ -175,11 +178,16 @@ def of(model: Classifier) -> Step:
         f"a {type(model).__name__}": not isinstance(model, PlainIndRNN | ResidualIndRNN),
         "a network on another device": not next(model.parameters()).is_cpu,
         "time differences": model.difference is not None,
+        "clipped bones": model.input_clip is not None and _has_bones(model.streams),
     }
     found = [what for what, there in slow.items() if there]
     if not found and isinstance(model, PlainIndRNN | ResidualIndRNN):
         return FusedStep(model)
     return Step(model, f"the network's own modules, several times as slow; no fused step for {found[0]}")
+
+
+def _has_bones(streams: Streams | None) -> bool:
+    return streams is not None and any(name.startswith("bone") for name in streams.names)
 
 
 def check_causal(model: Classifier) -> None:
@@ -219,6 +227,8 @@ def _fold(
     shift: Tensor | None = None  # of the normalisation in front of the next map
     if model.input_norm is not None:
         scale, shift = _affine(model.input_norm)
+        if (limit := model.input_clip) is not None:  # of a number that is always the same
+            shift = torch.where(scale == 0, shift.clamp(-limit, limit), shift)
     for linear, block, joint in zip(maps, blocks, joins, strict=True):
         weight, bias = _behind(linear.weight.double(), linear.bias.double(), scale, shift)
         if not layers and model.streams is not None:
@@ -249,6 +259,21 @@ def _fold(
         last, bias = _behind(weight[:, :width], bias, scale, shift)
         weight = torch.cat((last, weight[:, width:]), dim=1)
     return layers, (weight.float().contiguous(), bias.float()), mean
+
+
+@torch.no_grad()
+def _bounds(model: PlainIndRNN | ResidualIndRNN) -> Bounds | None:
+    """Where the clip of the normalised input lies in what the first layer of `_fold` gets."""
+    limit = model.input_clip
+    if limit is None or model.input_norm is None:
+        return None
+    scale, shift = _affine(model.input_norm)
+    width = limit / scale.abs()  # of a number that is always the same, infinite
+    centre = torch.where(scale == 0, 0, -shift / scale)
+    bounds = torch.stack((centre - width, centre + width))
+    if model.streams is not None:
+        bounds = _regrouped(bounds, model.streams)
+    return Bounds(*bounds.float().contiguous())
 
 
 def _front(streams: Streams) -> Front:

@@ -25,6 +25,7 @@ struct Call {
     const int64_t* pairs;        // (distances, 2) places of points among the last numbers, or null
     int64_t distances;           // that the first layer gets behind all that
     int64_t changing;            // whether it gets their change behind them
+    const float *low, *high;     // least and greatest that each number may be that it gets, or both null
     int64_t mean;                // 0 for none, 1 if the classifier reads it alone, 2 if behind the last output
     const float *scale, *shift;  // of the last output in that mean; may be null
     const float* x;              // (rows, inputs)
@@ -49,8 +50,11 @@ inline int64_t behind(const Call& call) {
     return (call.motion ? call.kept : 0) + (call.changing ? 2 : 1) * call.distances;
 }
 
-// Scratch for a row: a trunk, and what the first layer gets where that is not the row itself.
-inline int64_t scratch(const Call& call) { return call.widest + (behind(call) ? call.inputs + behind(call) : 0); }
+// Numbers that are made for a row: what the first layer gets where that is not the row itself.
+inline int64_t made_of(const Call& call) { return behind(call) || call.low ? call.inputs + behind(call) : 0; }
+
+// Scratch for a row: a trunk, and what is made.
+inline int64_t scratch(const Call& call) { return call.widest + made_of(call); }
 
 // The rows from `first` up to `end`, at most TOGETHER; `memory` is scratch for them.
 void advance_baseline(const Call& call, int64_t first, int64_t end, float* memory);

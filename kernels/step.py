@@ -19,11 +19,11 @@ from torch import Tensor
 
 from action_indrnn.kernels import cpu
 
-VERSION = 4  # of the layout of `Layer` and `Call` in step.h
+VERSION = 5  # of the layout of `Layer` and `Call` in step.h
 PANEL = 32  # outputs whose weights stand together, as in step.h
 ACTIVATIONS = ("relu", "identity")
 _LAYER = struct.Struct("=9q")
-_CALL = struct.Struct("=22q")
+_CALL = struct.Struct("=24q")
 _SCENE = struct.Struct("=5q")
 _WORD = 8  # bytes
 _MOST_BODIES = 64  # of a frame, a bit each
@@ -70,6 +70,13 @@ class Front(NamedTuple):
     def behind(self) -> int:
         """The numbers that the first layer gets behind a row."""
         return self.motion * self.kept + (1 + self.changing) * len(self.pairs)
+
+
+class Bounds(NamedTuple):
+    """Least and greatest that each number may be that the first layer gets, (inputs,) each."""
+
+    low: Tensor
+    high: Tensor
 
 
 class Mean(NamedTuple):
@@ -136,7 +143,8 @@ class Program:
         layers: from the input on.
         weight, bias: of the classifier, (K, H) and (K,).
         activation: one of `ACTIVATIONS`, of every layer.
-        front: before the layers, if something does.
+        front: what stands before the layers, if something does.
+        bounds: of what comes out of it, if there are any.
         mean: behind the layers, if there is one.
 
     Attributes:
@@ -150,9 +158,10 @@ class Program:
         bias: Tensor,
         activation: str,
         front: Front | None = None,
+        bounds: Bounds | None = None,
         mean: Mean | None = None,
     ) -> None:
-        parts = [*layers] if mean is None else [*layers, mean]
+        parts = [*layers, *(one for one in (bounds, mean) if one is not None)]
         tensors = [tensor for part in parts for tensor in part if isinstance(tensor, Tensor)]
         if any(one.dtype != torch.float32 or not one.is_cpu for one in (*tensors, weight, bias)):
             raise ValueError("expected float32 weights on a CPU, found others")
@@ -184,8 +193,9 @@ class Program:
         self.head = (
             *(ctypes.addressof(self.memory), len(layers), *addresses, *weight.shape),
             *(front.kept, front.bodies, front.motion),
-            *(self._keep(3 * front.pairs), len(front.pairs), front.changing, reads),
-            *(0 if one is None else self._keep(one) for one in affine),
+            *(self._keep(3 * front.pairs), len(front.pairs), front.changing),
+            *((0, 0) if bounds is None else map(self._keep, bounds)),
+            *(reads, *(0 if one is None else self._keep(one) for one in affine)),
         )
 
     def _keep(self, tensor: Tensor) -> int:

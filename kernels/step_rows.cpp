@@ -126,16 +126,14 @@ inline float distance(const float* a, const float* b) {
     return __builtin_sqrtf(x * x + y * y + z * z);
 }
 
-// Keeps the frame; in `made`, if there is one, the row and behind it what has changed in the frame since the one
-// before, the distances of pairs of points, and what has changed in these. A body that is absent now has no distances,
-// one that is absent in either frame has not moved.
+// Keeps the frame; writes to `made` what has changed in it since the one before, the distances of pairs of points, and
+// what has changed in these. A body that is absent now has no distances, one that is absent in either frame has not
+// moved.
 void enter(const Call& call, const float* row, float* before, float* made) {
     const float* now = row + call.inputs - call.kept;
-    if (made) {
+    if (behind(call)) {
         const int64_t width = call.kept / call.bodies;
         const uint64_t here = present(call, now), both = here & present(call, before);
-        __builtin_memcpy(made, row, call.inputs * sizeof(float));
-        made += call.inputs;
         if (call.motion) {
             for (int64_t body = 0; body < call.bodies; ++body) {
                 const int64_t at = body * width;
@@ -154,6 +152,11 @@ void enter(const Call& call, const float* row, float* before, float* made) {
         }
     }
     __builtin_memcpy(before, now, call.kept * sizeof(float));
+}
+
+// NaN stays.
+inline void clip(float* x, int64_t count, const float* low, const float* high) {
+    for (int64_t i = 0; i < count; ++i) x[i] = x[i] < low[i] ? low[i] : x[i] > high[i] ? high[i] : x[i];
 }
 
 // Takes the last layer's output into the mean behind it and the number of steps behind that.
@@ -176,10 +179,11 @@ void INDRNN_NAME(INDRNN_LEVEL)(const Call& call, int64_t first, int64_t end, flo
     float* trunk = memory;
     for (int64_t r = 0; r < rows; ++r) {
         x[r] = call.x + (first + r) * call.inputs;
-        if (!call.kept) continue;
-        const int64_t more = behind(call);
-        float* made = more ? memory + rows * call.widest + r * (call.inputs + more) : nullptr;
-        enter(call, x[r], call.states[first + r], made);
+        const int64_t width = made_of(call);
+        float* made = width ? memory + rows * call.widest + r * width : nullptr;
+        if (made) __builtin_memcpy(made, x[r], call.inputs * sizeof(float));
+        if (call.kept) enter(call, x[r], call.states[first + r], made ? made + call.inputs : nullptr);
+        if (call.low) clip(made, width, call.low, call.high);
         if (made) x[r] = made;
     }
     int64_t offset = call.kept;

@@ -72,7 +72,7 @@ def test_the_recipes_at_ntu_s_size_are_the_recipes(name: str) -> None:
     small, large = load(name), load(f"{name}_ntu")
     assert large.data == small.data.model_copy(update={"frames": 64})
     assert large.evaluate == small.evaluate
-    kept = ("dropout", "dropout_mask", "pooling", "bidirectional", "input_norm")
+    kept = ("dropout", "dropout_mask", "pooling", "bidirectional", "input_norm", "input_clip")
     assert [getattr(large.model, key) for key in kept] == [getattr(small.model, key) for key in kept]
     assert (large.train.label_smoothing, large.train.validation, large.train.schedule) == (
         0.1,
@@ -104,6 +104,7 @@ def test_overrides() -> None:
             "override model.growth_rate: unknown key; "
             "known are model.pooling, model.dropout_mask, model.bidirectional",
         ),
+        ("model.input_clip=3", "override model: input_clip expects input_norm true, found false beside"),
         ("train.batch=many", "override train.batch: expected an integer >= 1, found 'many'"),
         ("train.batch=0", "expected an integer >= 1, found 0"),
         ("train.batch=true", "expected an integer >= 1, found True"),

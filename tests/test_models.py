@@ -16,6 +16,7 @@ SMALL: dict[str, Model] = {
     "dense_fa_geo": Dense(growth_rate=2, blocks=(1, 1), time_difference=True, geometry=True),
     "convolutional": Convolutional(channels=(3, 4), kernel=3),
     "plain_both": Plain(units=7, layers=2, pooling="both", time_difference=True, input_norm=True),
+    "plain_clipped": Plain(units=7, layers=2, input_norm=True, input_clip=1.5),
     "residual_mean": Residual(units=6, blocks=1, pooling="mean", time_difference=True),
 }
 GATED: dict[str, Model] = {
@@ -232,6 +233,18 @@ def test_every_unit_of_a_map_has_its_own_weight() -> None:
     _, (first,) = model(x[:1])
     assert first.unique().tolist() == [3]  # x, y and z of every joint
     torch.testing.assert_close(h, first * recurrence.u.detach())
+
+
+@pytest.mark.parametrize("settings", [Plain(units=7, layers=1), LSTM(units=5, layers=1)])
+def test_a_number_beyond_the_clip_counts_as_the_clip(settings: Model) -> None:
+    model = build(settings.model_copy(update={"input_norm": True, "input_clip": 2.0}), 6, 3).eval()
+    x = torch.randn(4, 2, 6).clamp(-1.9, 1.9)
+    x[2, 0, 3] = 2.0
+    expected = model(x)[0]
+    x[2, 0, 3] = 1000.0
+    torch.testing.assert_close(model(x)[0], expected, rtol=0, atol=1e-4)  # of variance 1 + eps
+    x[2, 0, 3] = 1.0
+    assert (model(x)[0] - expected).abs().max() > 1e-3
 
 
 def test_weights_of_gated_layers_decay_and_nothing_else_of_them() -> None:

@@ -25,6 +25,12 @@ SMALL = {
     "plain-closing": networks.Plain(units=24, layers=2, norm="before"),
     "residual-difference": networks.Residual(units=24, blocks=1, time_difference=True),
     "plain-input-norm": networks.Plain(units=24, layers=2, input_norm=True),
+    "plain-clipped": networks.Plain(units=24, layers=2, input_norm=True, input_clip=0.7),
+    "plain-clipped-distances": networks.Plain(
+        units=24, layers=2, pooling="both", input_norm=True, input_clip=1.0
+    ),
+    "residual-clipped": networks.Residual(units=24, blocks=1, geometry=True, input_norm=True, input_clip=0.5),
+    "plain-clipped-bones": networks.Plain(units=24, layers=2, input_norm=True, input_clip=0.7),
     "lstm": networks.LSTM(units=24, layers=2, pooling="mean"),
     "convolutional": networks.Convolutional(channels=(4, 8)),
 }
@@ -37,6 +43,9 @@ STREAMS = {
     "plain-distances": ("joint", "motion", "distance", "distance-motion"),
     "residual-distances": ("distance", "bone"),
     "plain-closing": ("distance-motion", "joint"),
+    "plain-clipped-distances": ("distance-motion", "motion", "distance", "joint"),
+    "residual-clipped": ("distance-motion", "motion"),
+    "plain-clipped-bones": ("joint", "bone-motion"),
 }
 
 
@@ -83,13 +92,34 @@ def test_chained_steps_give_the_logits_of_the_whole_clip(
     torch.testing.assert_close(
         state, torch.cat(after, dim=1), rtol=1e-4, atol=1e-4 * float(state.abs().max())
     )
-    whole = ("dense", "convolutional", "residual-difference", "lstm")
+    whole = ("dense", "convolutional", "residual-difference", "lstm", "plain-clipped-bones")
     assert isinstance(stepped, step.FusedStep) == (name not in whole)
     fused = library and name not in (*whole, "plain-before")  # which has tanh
     assert stepped.fast == fused
     assert stepped.way.startswith(
         "the compiled step, " if fused else ("the network's own", "torch operations")
     )
+
+
+@pytest.mark.parametrize("library", [True, False])
+def test_a_clip_holds_where_a_scale_is_negative_or_0(library: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not library:
+        monkeypatch.setattr(compiled, "available", lambda: False)
+    elif not compiled.available():
+        pytest.skip("the compiled step was not built")
+    model = network(SMALL["plain-clipped"], ("joint", "motion"))
+    assert model.input_norm is not None
+    norm = model.input_norm.norm
+    with torch.no_grad():
+        norm.weight[:20], norm.weight[10:30] = norm.weight[:20].neg(), 0
+        norm.bias[:30].uniform_(-2, 2)
+    stepped = step.of(model)
+    x = torch.randn(5, 3, 150)
+    state = torch.zeros(3, stepped.width)
+    for frame in x:
+        logits = stepped.advance(frame, state.unbind())
+    with torch.inference_mode():
+        torch.testing.assert_close(logits, model(x)[0], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["residual", "residual-live", "plain-distances"])
