@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 NUMBERS = 4  # random numbers of a clip: an angle about each axis, a size
+GLITCH = 0.15, 0.05  # metres, standard deviations of how far a lost joint stands off, and trembles there
+LONGEST = 0.5  # of a clip, for which it does
 SPLICED = 0.75  # of a window, at most, shows the clip before: with less of its own none can be told
 
 
@@ -96,6 +98,45 @@ def drop_joints(x: Tensor, uniform: Tensor, share: float) -> Tensor:
         share: of a clip's joints.
     """
     return x.masked_fill((uniform < share).repeat_interleave(3, dim=1), 0)
+
+
+def glitch(x: Tensor, uniform: Tensor, normal: Tensor, share: float, limbs: Tensor) -> Tensor:
+    """Clips in which a sensor loses a joint, with all that hangs on it, for a while: (S, B, F).
+
+    What is lost stands somewhere else for up to half of the steps, and trembles there; see `GLITCH`.
+
+    Args:
+        x: (S, B, F), bodies after one another; a body of zeros is not there.
+        uniform: (B, M, 4) random numbers in [0, 1): whether, which joint, from when on, for how long.
+        normal: (S + 1, B, M, 3) standard normal numbers: the way to the other place, then the trembling.
+        share: of the bodies.
+        limbs: (V, V), what is lost with each joint; see `limbs_of`.
+    """
+    steps, joints = len(x), len(limbs)
+    bodies = x.view(steps, x.shape[1], -1, joints, 3)
+    whether, which, start, length = uniform.unbind(2)  # (B, M) each
+    time = (torch.arange(steps, device=x.device) / steps).view(-1, 1, 1)
+    lost = (whether < share) & (time >= start) & (time < start + LONGEST * length)  # (S, B, M)
+    lost &= (bodies != 0).flatten(3).any(dim=3)
+    moved = lost[..., None] & limbs[(which * joints).long()]  # (S, B, M, V)
+    way, trembling = GLITCH
+    elsewhere = (way * normal[0] + trembling * normal[1:]).to(x.dtype)
+    return torch.where(moved[..., None], bodies + elsewhere[..., None, :], bodies).view(x.shape)
+
+
+def limbs_of(joints: int, bones: Sequence[tuple[int, int]]) -> Tensor:
+    """(V, V) bool: in a joint's row that joint and all that hang on it, or it alone if they are over half.
+
+    Args:
+        joints: V.
+        bones: (child, parent) pairs.
+    """
+    limbs = torch.eye(joints, dtype=torch.bool)
+    for _ in range(joints):  # as many rounds as a chain of bones may have
+        for child, parent in bones:
+            limbs[parent] |= limbs[child]
+    limbs[limbs.sum(dim=1) > joints // 2] = False
+    return limbs | torch.eye(joints, dtype=torch.bool)
 
 
 def splice(x: Tensor, before: Tensor, uniform: Tensor, share: float) -> Tensor:

@@ -6,7 +6,7 @@ before, from the device, or from how many processes share the work.
 Shapes: S sampled frames, B clips of a part, F features.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -16,12 +16,13 @@ from torch import Tensor
 from action_indrnn import augment, processes
 from action_indrnn.config import Config
 from action_indrnn.data_prep.bodies import MOST_ACTORS
+from action_indrnn.data_prep.layout import Layout
 from action_indrnn.dataset import Clips, Integers, draw_frames, even_shares, sample_frames
 from action_indrnn.every_frame import Pieces
 from action_indrnn.seeds import seed_torch
 
 WEIGHTS, _ORDER, _FRAMES, _DROPOUT, _VARIATION = 4, 1, 2, 3, 5  # what a number is for; 0 is the split's
-_TIMING, _SHEAR, _MIRROR, _NOISE, _JOINTS, _BODIES, _SPLICE, _PIECES = 6, 7, 8, 9, 10, 11, 12, 13
+_TIMING, _SHEAR, _MIRROR, _NOISE, _JOINTS, _BODIES, _SPLICE, _PIECES, _GLITCH = 6, 7, 8, 9, 10, 11, 12, 13, 14
 
 
 class Batches:
@@ -39,7 +40,7 @@ class Batches:
         labels: Integers,
         numbers: Integers,
         device: torch.device,
-        pairs: Sequence[tuple[int, int]] = (),
+        layout: Layout,
         pieces: Pieces | None = None,
     ) -> None:
         """Take in which clips to train on.
@@ -50,18 +51,18 @@ class Batches:
             labels: of all of them.
             numbers: those to train on.
             device: where batches are wanted.
-            pairs: left and right joints, for mirror images.
+            layout: of the clips' joints.
             pieces: what to see instead of single clips; see `every_frame`.
 
         Raises:
             ValueError: a batch cannot be shared by the parts and processes, or has no variance; or mirror
-                images are asked for without pairs, or every frame without pieces.
+                images are asked for of a layout without pairs, or every frame without pieces.
         """
         if settings.detects and pieces is None:
             raise ValueError(
                 "data.sampling 'every': expected untrimmed recordings to learn from, found clips"
             )
-        if settings.data.mirror and not pairs:
+        if settings.data.mirror and not layout.pairs:
             raise ValueError("data.mirror: expected a joint layout with left/right pairs, found none")
         self.settings = settings
         self.clips = clips
@@ -69,7 +70,9 @@ class Batches:
         self.numbers = numbers
         self.device = device
         self.pieces = pieces
-        self.swapped = augment.mirrored_joints(clips.rows.shape[1], pairs).to(device)
+        joints = clips.rows.shape[1]
+        self.swapped = augment.mirrored_joints(joints, layout.pairs).to(device)
+        self.limbs = augment.limbs_of(joints, layout.bones).to(device)
         self.size = min(settings.train.batch, len(numbers))
         self.steps = len(numbers) // self.size
         accumulate = settings.train.accumulate
@@ -170,8 +173,13 @@ class Batches:
         return x
 
     def _damaged(self, x: Tensor, size: int, mine: slice, step: int) -> Tensor:
-        """The clips (S, B, F) as a worse sensor sees them: with noise, without some joints."""
+        """The clips (S, B, F) as a worse sensor sees them: joints astray, with noise, without some joints."""
         data, width = self.settings.data, x.shape[2]
+        if data.glitch:
+            random = self._random(_GLITCH, step)
+            drawn = self._sent(random.random((size, MOST_ACTORS, 4))[mine])
+            way = random.standard_normal((size, len(x) + 1, MOST_ACTORS, 3), np.float32)[mine]
+            x = augment.glitch(x, drawn, self._sent(way).transpose(0, 1), data.glitch, self.limbs)
         if data.noise:
             shape = (size, len(x), width)  # a clip's numbers together, so that a share of clips is a slice
             normal = self._random(_NOISE, step).standard_normal(shape, np.float32)[mine]

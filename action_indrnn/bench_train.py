@@ -106,7 +106,7 @@ class Contender:
         clips = _clips().near(torch.device(device))
         labels = np.random.default_rng(0).integers(CLASSES, size=CLIPS)
         numbers = np.arange(CLIPS)
-        self.batches = Batches(settings, clips, labels, numbers, torch.device(device), joints.pairs)
+        self.batches = Batches(settings, clips, labels, numbers, torch.device(device), joints)
         model = build(settings, clips.features, CLASSES, joints)
         self.widths = [layer.units for layer in model.recurrences()]
         if kind == "LSTM":

@@ -62,6 +62,11 @@ def _every(layout: Layout) -> list[tuple[str, str, _Vary]]:
     def jitter(x: Tensor, random: np.random.Generator) -> Tensor:
         return augment.jitter(x, torch.from_numpy(random.standard_normal(x.shape, np.float32)), 0.03)
 
+    def glitch(x: Tensor, random: np.random.Generator) -> Tensor:
+        normal = torch.from_numpy(random.standard_normal((len(x) + 1, 1, MOST_ACTORS, 3), np.float32))
+        limbs = augment.limbs_of(joints, layout.bones)
+        return augment.glitch(x, uniform(random, 1, MOST_ACTORS, 4), normal, 1.0, limbs)
+
     return [
         ("rotation", "rotation = 30", lambda x, r: augment.vary(x, uniform(r, 1, 4), 30, 0)),
         ("scaling", "scaling = 0.3", lambda x, r: augment.vary(x, uniform(r, 1, 4), 0, 0.3)),
@@ -72,6 +77,11 @@ def _every(layout: Layout) -> list[tuple[str, str, _Vary]]:
             "joint_dropout",
             "joint_dropout = 0.2; a dropped joint lies at the origin",
             lambda x, r: augment.drop_joints(x, uniform(r, 1, MOST_ACTORS * joints), 0.2),
+        ),
+        (
+            "glitch",
+            "glitch = 1; a lost joint, with what hangs on it, stands elsewhere for a while",
+            glitch,
         ),
         (
             "body_dropout",

@@ -107,7 +107,7 @@ class Run:
         self.labels = prepared.column("label")
         self.device = torch.device(device)
         self.batches = Batches(
-            settings, self.clips, self.labels, self.split.train, self.device, joints.pairs, self._pieces()
+            settings, self.clips, self.labels, self.split.train, self.device, joints, self._pieces()
         )
         seed_torch(train.seed, WEIGHTS)
         self.model: Classifier = build(settings, self.clips.features, len(prepared.classes), joints).to(

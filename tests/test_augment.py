@@ -89,6 +89,37 @@ def test_dropped_joints_are_gone_in_every_frame() -> None:
     assert torch.equal(found[:, 1], x[:, 1])
 
 
+def test_a_limb_is_what_hangs_on_a_joint() -> None:
+    bones = [(0, 1), (2, 1), (3, 2), (4, 3), (5, 1)]  # child, parent: an arm of three among six joints
+    assert augment.limbs_of(6, bones).int().tolist() == [
+        [1, 0, 0, 0, 0, 0],
+        [0, 1, 0, 0, 0, 0],  # all the body hangs on it
+        [0, 0, 1, 1, 1, 0],
+        [0, 0, 0, 1, 1, 0],
+        [0, 0, 0, 0, 1, 0],
+        [0, 0, 0, 0, 0, 1],
+    ]
+
+
+def test_a_lost_limb_stands_elsewhere_for_a_while_and_trembles() -> None:
+    limbs = augment.limbs_of(3, [(1, 0), (2, 1)])  # of three in a chain only the last is a limb
+    x = torch.randn(10, 4, 18)
+    x[:, 1, 9:] = 0  # the second body is not there
+    x[3, 3] = 0  # nor anybody for a moment
+    # Whether, which joint, from when on, for how long: joint 2 of the clips but the third, from step 2 to 5.
+    uniform = torch.tensor([0.1, 0.9, 0.2, 0.8]).repeat(4, 2, 1)
+    uniform[2, :, 0] = 0.4
+    normal = torch.randn(11, 4, 2, 3)
+    found = augment.glitch(x, uniform, normal, 0.3, limbs)
+    moved = (found != x).view(10, 4, 2, 3, 3).any(dim=4)
+    expected = torch.zeros(10, 4, 2, 3, dtype=torch.bool)
+    expected[2:6, :, :, 2] = True
+    expected[:, 1, 1], expected[:, 2], expected[3, 3] = False, False, False
+    assert torch.equal(moved, expected)
+    way = (found - x).view(10, 4, 2, 3, 3)[2:6, 0, 0, 2]
+    torch.testing.assert_close(way, 0.15 * normal[0, 0, 0] + 0.05 * normal[3:7, 0, 0])
+
+
 def test_a_body_is_dropped_only_beside_another() -> None:
     x = torch.ones(3, 4, 12)
     x[:, 3, :6] = 0  # the second alone

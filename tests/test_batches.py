@@ -1,19 +1,25 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from action_indrnn import augment, config
 from action_indrnn.batches import Batches
+from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.dataset import Clips
 
 VARIED = ("data.rotation=20", "data.scaling=0.1")
 
 
-def batches(prepared: PreparedSet, *overrides: str, clips: int = 30) -> Batches:
+def batches(
+    prepared: PreparedSet, *overrides: str, clips: int = 30, joints: layout.Layout | None = None
+) -> Batches:
     settings = config.load("residual", ("train.batch=8", *overrides))
     numbers = np.arange(10, 10 + clips)
-    return Batches(settings, Clips.of_set(prepared), prepared.column("label"), numbers, torch.device("cpu"))
+    clips, joints = Clips.of_set(prepared), joints or layout.load("ntu25")
+    return Batches(settings, clips, prepared.column("label"), numbers, torch.device("cpu"), joints)
 
 
 def test_an_epoch_has_every_clip_at_most_once(made_set: PreparedSet) -> None:
@@ -101,6 +107,7 @@ MORE = {
     "speed": 0.5,
     "noise": 0.01,
     "joint_dropout": 0.2,
+    "glitch": 0.5,
     "body_dropout": 0.9,
     "splice": 0.9,
 }
@@ -112,7 +119,7 @@ def test_every_augmentation_is_the_same_however_a_batch_is_divided(made_set: Pre
         settings = config.load("residual", ("train.batch=24", *overrides))
         clips = Clips.of_set(made_set)
         labels, numbers = made_set.column("label"), np.arange(36, 60)  # with clips of two bodies
-        some = Batches(settings, clips, labels, numbers, torch.device("cpu"), [(4, 8), (5, 9)])
+        some = Batches(settings, clips, labels, numbers, torch.device("cpu"), layout.load("ntu25"))
         return torch.cat([x for x, _ in some.parts(numbers, 3)], dim=1)
 
     plain, varied = part(), part(f"data.{name}={MORE[name]}")
@@ -130,4 +137,4 @@ def test_every_frame_needs_pieces(made_set: PreparedSet) -> None:
 
 def test_a_mirror_needs_pairs(made_set: PreparedSet) -> None:
     with pytest.raises(ValueError, match=r"data\.mirror: expected a joint layout with left/right pairs"):
-        batches(made_set, "data.mirror=0.5")
+        batches(made_set, "data.mirror=0.5", joints=replace(layout.load("ntu25"), pairs=()))

@@ -72,14 +72,12 @@ def test_a_faster_clip_is_shorter(made_set: PreparedSet) -> None:
 def test_a_batch_of_pieces_has_an_output_for_every_frame(made_set: PreparedSet) -> None:
     settings = config.load("detect", ("train.batch=8", "data.frames=40"))
     some = pieces(made_set, frames=40)
-    batches = Batches(
-        settings, some.clips, some.labels, some.numbers, torch.device("cpu"), LAYOUT.pairs, some
-    )
+    batches = Batches(settings, some.clips, some.labels, some.numbers, torch.device("cpu"), LAYOUT, some)
     numbers = batches.of(0)[0]
     ((x, outputs),) = batches.parts(numbers, 3)
     assert (x.shape, outputs.shape) == ((40, 8, 150), (40, 8))
     halved = config.load("detect", ("train.batch=8", "data.frames=40", "train.accumulate=2"))
-    shared = Batches(halved, some.clips, some.labels, some.numbers, torch.device("cpu"), LAYOUT.pairs, some)
+    shared = Batches(halved, some.clips, some.labels, some.numbers, torch.device("cpu"), LAYOUT, some)
     parts = list(shared.parts(numbers, 3))
     torch.testing.assert_close(torch.cat([part for part, _ in parts], dim=1), x)
     assert torch.equal(torch.cat([part for _, part in parts], dim=1), outputs)
