@@ -179,8 +179,8 @@ class Batches:
             random = self._random(_GLITCH, step)
             drawn = self._sent(random.random((size, MOST_ACTORS, 4))[mine])
             way = random.standard_normal((size, len(x) + 1, MOST_ACTORS, 3), np.float32)[mine]
-            normal = self._sent(torch.from_numpy(way)).transpose(0, 1)
-            x = augment.glitch(x, drawn, normal, data.glitch, self.limbs)
+            ways = self._sent(torch.from_numpy(way)).transpose(0, 1)
+            x = augment.glitch(x, drawn, ways, data.glitch, self.limbs)
         if data.noise:
             shape = (size, len(x), width)  # a clip's numbers together, so that a share of clips is a slice
             normal = self._random(_NOISE, step).standard_normal(shape, np.float32)[mine]
