@@ -141,6 +141,7 @@ def evaluate(
     protocol: str,
     *,
     over_time: bool = False,
+    glitch: float = 0.0,
     allow_overlap: bool = False,
     device: str | torch.device = "cpu",
 ) -> Evaluation:
@@ -151,6 +152,8 @@ def evaluate(
         prepared_set: as `prepare` makes it.
         protocol: one of the set's, or a rule.
         over_time: measure also how soon it is right, and decisions on untrimmed streams.
+        glitch: share of the test clips' bodies, from 0 to 1, that a sensor loses a joint of, with all that
+            hangs on it, for up to half of the clip; see `augment.glitch`.
         allow_overlap: also where the model has trained on test clips.
         device: where the network runs.
 
@@ -158,7 +161,8 @@ def evaluate(
         The report, (N, K) scores of N test clips and K classes in it; accuracies between 0 and 1.
 
     Raises:
-        ValueError: model, set and protocol do not fit one another, or the model has trained on test clips.
+        ValueError: model, set and protocol do not fit one another, the model has trained on test clips, or
+            glitches are asked for in measures over time, half of which are on recordings as they are.
 
     >>> found = evaluate("run/model.safetensors", "set", "xsub", over_time=True)
     >>> found.report.confusion.shape
@@ -168,7 +172,11 @@ def evaluate(
     >>> list(found.early.accuracy)  # percent of the clip seen
     [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
     """
-    exam = Exam.of(model, prepared_set, protocol, allow_overlap=allow_overlap, device=device)
+    if not 0 <= glitch <= 1:
+        raise ValueError(f"glitch: expected a share from 0 to 1, found {glitch:g}")
+    if glitch and over_time:
+        raise ValueError("expected a glitch of 0 in measures over time, whose recordings stay as they are")
+    exam = Exam.of(model, prepared_set, protocol, glitch=glitch, allow_overlap=allow_overlap, device=device)
     report = exam.report("evaluate")
     if not over_time or not processes.is_first():
         return Evaluation(report, exam.partial)

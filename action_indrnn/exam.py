@@ -12,6 +12,7 @@ from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.dataset import Clips, Integers, Split
 from action_indrnn.detection import Detection
 from action_indrnn.evaluation import Report
+from action_indrnn.glitches import glitched
 from action_indrnn.over_time import Early
 from action_indrnn.recognizer import Recognizer
 
@@ -23,7 +24,7 @@ class Exam:
     Attributes:
         recognizer: the model and its card.
         prepared: the set.
-        clips: all of the set.
+        clips: all of the set, those of the test as the sensor is supposed to have recorded them.
         split: of the protocol.
     """
 
@@ -39,10 +40,19 @@ class Exam:
         prepared_set: str | Path | PreparedSet,
         protocol: str,
         *,
+        glitch: float = 0.0,
         allow_overlap: bool = False,
         device: str | torch.device = "cpu",
     ) -> "Exam":
         """The exam of a model file on a prepared set.
+
+        Args:
+            model: the model file.
+            prepared_set: the set, or its folder.
+            protocol: one of the set's, or a rule.
+            glitch: share of the test clips' bodies that lose a joint for a while; see `glitches`.
+            allow_overlap: also where the model has trained on test clips.
+            device: where the network runs.
 
         Raises:
             ValueError: they do not fit each other, or the model has trained on test clips.
@@ -57,8 +67,10 @@ class Exam:
                 f"{model}: trained under {card.protocol}, whose training clips are among the test clips of "
                 f"{protocol}; train under that protocol, or say --allow-overlap"
             )
-        clips = Clips.of_set(prepared).shown_as(card.config.data, card.layout())
-        return cls(recognizer, prepared, clips, split)
+        clips, layout = Clips.of_set(prepared), card.layout()
+        if glitch:
+            clips = glitched(clips, split.test, layout, glitch)
+        return cls(recognizer, prepared, clips.shown_as(card.config.data, layout), split)
 
     @property
     def partial(self) -> bool:
