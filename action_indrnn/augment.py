@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 NUMBERS = 4  # random numbers of a clip: an angle about each axis, a size
+DISPLACED = 2, 0.1  # joints of a body that stand off, in the mean; metres, standard deviation of how far
 GLITCH = 0.15, 0.05  # metres, standard deviations of how far a lost joint stands off, and trembles there
 LONGEST = 0.5  # of a clip, for which it does
 SPLICED = 0.75  # of a window, at most, shows the clip before: with less of its own none can be told
@@ -98,6 +99,27 @@ def drop_joints(x: Tensor, uniform: Tensor, share: float) -> Tensor:
         share: of a clip's joints.
     """
     return x.masked_fill((uniform < share).repeat_interleave(3, dim=1), 0)
+
+
+def displace(x: Tensor, uniform: Tensor, normal: Tensor, share: float, limbs: Tensor) -> Tensor:
+    """Clips of people who hold, or are built, a little otherwise: (S, B, F).
+
+    Some joints, with all that hangs on them, stand off by the same way in every step; see `DISPLACED`.
+
+    Args:
+        x: (S, B, F), bodies after one another; a body of zeros is not there.
+        uniform: (B, M, V + 1) random numbers in [0, 1): for each joint whether, for the body whether at all.
+        normal: (B, M, V, 3) standard normal numbers: each joint's way.
+        share: of the bodies.
+        limbs: (V, V), what goes with each joint; see `limbs_of`.
+    """
+    joints, deviation = DISPLACED
+    chosen = (uniform[..., :-1] < joints / len(limbs)) & (uniform[..., -1:] < share)  # (B, M, V)
+    ways = (deviation * normal).masked_fill(~chosen[..., None], 0).to(x.dtype)
+    ways = limbs.to(x.dtype).t() @ ways  # (B, M, V, 3)
+    bodies = x.view(*x.shape[:2], -1, len(limbs), 3)
+    there = (bodies != 0).flatten(3).any(dim=3)[..., None, None]
+    return torch.where(there, bodies + ways, bodies).view(x.shape)
 
 
 def glitch(x: Tensor, uniform: Tensor, normal: Tensor, share: float, limbs: Tensor) -> Tensor:

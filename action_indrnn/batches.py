@@ -22,7 +22,8 @@ from action_indrnn.every_frame import Pieces
 from action_indrnn.seeds import seed_torch
 
 WEIGHTS, _ORDER, _FRAMES, _DROPOUT, _VARIATION = 4, 1, 2, 3, 5  # what a number is for; 0 is the split's
-_TIMING, _SHEAR, _MIRROR, _NOISE, _JOINTS, _BODIES, _SPLICE, _PIECES, _GLITCH = 6, 7, 8, 9, 10, 11, 12, 13, 14
+_TIMING, _SHEAR, _MIRROR, _NOISE, _JOINTS, _BODIES, _SPLICE, _PIECES = 6, 7, 8, 9, 10, 11, 12, 13
+_GLITCH, _DISPLACEMENT = 14, 15
 
 
 class Batches:
@@ -160,8 +161,13 @@ class Batches:
         return augment.splice(x, before, self._sent(drawn[mine]), self.settings.data.splice)
 
     def _varied(self, x: Tensor, size: int, mine: slice, step: int) -> Tensor:
-        """The clips (S, B, F) in other shapes: sheared, mirrored, with a body less."""
+        """The clips (S, B, F) in other shapes: sheared, mirrored, with a body less, with joints displaced."""
         data = self.settings.data
+        if data.displacement:
+            random, joints = self._random(_DISPLACEMENT, step), len(self.limbs)
+            drawn = self._sent(random.random((size, MOST_ACTORS, joints + 1))[mine])
+            ways = random.standard_normal((size, MOST_ACTORS, joints, 3), np.float32)[mine]
+            x = augment.displace(x, drawn, self._sent(torch.from_numpy(ways)), data.displacement, self.limbs)
         if data.body_dropout:
             drawn = self._sent(self._random(_BODIES, step).random((size, 2))[mine])
             x = augment.drop_bodies(x, drawn, data.body_dropout, MOST_ACTORS)

@@ -50,6 +50,8 @@ class Data(Section):
         speed: a clip in training is played up to 1 + speed times faster or slower.
         noise: standard deviation of the noise on every coordinate in training, metres.
         joint_dropout: share of a clip's joints that training does not see.
+        displacement: share of the bodies in training of which some joints, with all that hangs on them, stand
+            off by the same way throughout the clip; see `augment.displace`.
         glitch: share of the bodies in training that have a joint, with all that hangs on it, somewhere else
             for a part of the clip; see `augment.glitch`.
         body_dropout: share of the clips of several bodies from which training leaves one out.
@@ -71,6 +73,7 @@ class Data(Section):
     speed: Annotated[float, Field(ge=0, le=3)] = 0.0
     noise: Probability = 0.0
     joint_dropout: Probability = 0.0
+    displacement: Annotated[float, Field(ge=0, le=1)] = 0.0
     glitch: Annotated[float, Field(ge=0, le=1)] = 0.0
     body_dropout: Probability = 0.0
     splice: Annotated[float, Field(ge=0, le=1)] = 0.0

@@ -62,9 +62,14 @@ def _every(layout: Layout) -> list[tuple[str, str, _Vary]]:
     def jitter(x: Tensor, random: np.random.Generator) -> Tensor:
         return augment.jitter(x, torch.from_numpy(random.standard_normal(x.shape, np.float32)), 0.03)
 
+    limbs = augment.limbs_of(joints, layout.bones)
+
+    def displace(x: Tensor, random: np.random.Generator) -> Tensor:
+        ways = torch.from_numpy(random.standard_normal((1, MOST_ACTORS, joints, 3), np.float32))
+        return augment.displace(x, uniform(random, 1, MOST_ACTORS, joints + 1), ways, 1.0, limbs)
+
     def glitch(x: Tensor, random: np.random.Generator) -> Tensor:
         normal = torch.from_numpy(random.standard_normal((len(x) + 1, 1, MOST_ACTORS, 3), np.float32))
-        limbs = augment.limbs_of(joints, layout.bones)
         return augment.glitch(x, uniform(random, 1, MOST_ACTORS, 4), normal, 1.0, limbs)
 
     return [
@@ -77,6 +82,11 @@ def _every(layout: Layout) -> list[tuple[str, str, _Vary]]:
             "joint_dropout",
             "joint_dropout = 0.2; a dropped joint lies at the origin",
             lambda x, r: augment.drop_joints(x, uniform(r, 1, MOST_ACTORS * joints), 0.2),
+        ),
+        (
+            "displacement",
+            "displacement = 1; some joints, with what hangs on them, stand off throughout",
+            displace,
         ),
         (
             "glitch",

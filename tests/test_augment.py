@@ -120,6 +120,23 @@ def test_a_lost_limb_stands_elsewhere_for_a_while_and_trembles() -> None:
     torch.testing.assert_close(way, 0.15 * normal[0, 0, 0] + 0.05 * normal[3:7, 0, 0])
 
 
+def test_displaced_joints_take_along_what_hangs_on_them_throughout() -> None:
+    limbs = augment.limbs_of(6, [(0, 1), (2, 1), (3, 2), (4, 3), (5, 1)])  # an arm: 2, 3, 4
+    x = torch.randn(10, 2, 36)
+    x[3:5, 0, 18:] = 0  # the second body is away for a moment
+    uniform = torch.full((2, 2, 7), 0.9)
+    uniform[:, :, 6] = 0.4  # all bodies but one
+    uniform[1, 0, 6] = 0.6
+    uniform[:, :, 2], uniform[:, :, 4] = 0.2, 0.3  # of 2 / 6
+    normal = torch.randn(2, 2, 6, 3)
+    found = (augment.displace(x, uniform, normal, 0.5, limbs) - x).view(10, 2, 2, 6, 3)
+    expected = torch.zeros(10, 2, 2, 6, 3)
+    expected[:, :, :, 2:5] = 0.1 * normal[:, :, 2:3]
+    expected[:, :, :, 4] += 0.1 * normal[:, :, 4]
+    expected[3:5, 0, 1], expected[:, 1, 0] = 0, 0
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_a_body_is_dropped_only_beside_another() -> None:
     x = torch.ones(3, 4, 12)
     x[:, 3, :6] = 0  # the second alone

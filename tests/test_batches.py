@@ -108,6 +108,7 @@ MORE = {
     "noise": 0.01,
     "joint_dropout": 0.2,
     "glitch": 0.5,
+    "displacement": 0.9,
     "body_dropout": 0.9,
     "splice": 0.9,
 }
