@@ -122,8 +122,9 @@ def measure(
     end = time.monotonic() + 60 * minutes
     every = [
         [
-            list(folds.runs(one, job.prepared, job.protocol, seeds, out / _folder(name) / _folder(job.words)))
+            list(folds.runs(one, job.prepared, job.protocol, seeds, folder, more=True))
             for job in jobs
+            for folder in [out / _folder(name) / _folder(job.words)]
         ]
         for name, one in settings.items()
     ]

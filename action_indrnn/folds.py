@@ -11,7 +11,7 @@ from action_indrnn.data_prep.archive import PreparedSet
 
 
 def runs(
-    settings: Config, prepared: PreparedSet, protocol: str, seeds: int, out: Path
+    settings: Config, prepared: PreparedSet, protocol: str, seeds: int, out: Path, *, more: bool = False
 ) -> Iterator[tuple[str, Config, Path]]:
     """Yields the protocol, the settings with the seed, and the folder of every run, seed by seed.
 
@@ -24,6 +24,7 @@ def runs(
         protocol: a name or a rule, or with `*` a family of them; see `data_prep.protocols`.
         seeds: how many, from the settings' own on.
         out: the folder of them all.
+        more: whether other seeds may follow in that folder, so that one alone has a folder of its own too.
 
     Raises:
         ValueError: no such protocol.
@@ -36,7 +37,7 @@ def runs(
         seeded = settings.model_copy(update={"train": settings.train.model_copy(update={"seed": seed})})
         for fold in every:
             folder = out / fold.replace("/", "-") if "*" in protocol else out
-            yield fold, seeded, folder / f"seed-{seed}" if seeds > 1 else folder
+            yield fold, seeded, folder / f"seed-{seed}" if seeds > 1 or more else folder
 
 
 def summary(top1: Sequence[Sequence[float]]) -> str:

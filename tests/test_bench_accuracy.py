@@ -52,6 +52,17 @@ def test_a_table_is_every_run_and_goes_on_where_it_was_left(made_set: PreparedSe
         bench_accuracy.measure(bench_accuracy.load(["gru"], [*SMALL, "model.layers=1"]), jobs, tmp_path, 2)
 
 
+def test_more_seeds_go_on_from_one(made_set: PreparedSet, tmp_path: Path) -> None:
+    settings, jobs = bench_accuracy.load(["gru"], SMALL), [Job.of(f"{made_set.path}:xsub")]
+    (one,) = bench_accuracy.measure(settings, jobs, tmp_path, 1)["gru"]
+    (first,) = tmp_path.rglob("report.json")
+    written = first.stat().st_mtime_ns
+    (two,) = bench_accuracy.measure(settings, jobs, tmp_path, 2)["gru"]
+    assert two.top1["xsub", 0] == one.top1["xsub", 0]
+    assert first.stat().st_mtime_ns == written
+    assert len(list(tmp_path.rglob("report.json"))) == 2
+
+
 def test_seeds_together_are_the_mean_of_their_probabilities(made_set: PreparedSet, tmp_path: Path) -> None:
     settings = bench_accuracy.load(["gru"], SMALL)
     (cell,) = bench_accuracy.measure(settings, [Job.of(f"{made_set.path}:clip/3=*")], tmp_path, 2)["gru"]
