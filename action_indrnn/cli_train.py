@@ -178,9 +178,9 @@ def evaluate(
     print(evaluation.as_text(found.report))
     if found.early:
         print(timing.as_text(found.early, found.streams))
-    if found.partial or glitch:
-        why = "a partial set" if found.partial else f"joints lost in {glitch:.0%} of the bodies"
-        print(f"{why}: this accuracy does not compare with published ones")
+    for why, so in (("a partial set", found.partial), (f"joints lost in {glitch:.0%} of the bodies", glitch)):
+        if so:
+            print(f"{why}: this accuracy does not compare with published ones")
     if json_file:
         with checkpoint.replacing(json_file) as partial_file:
             about = {"model": str(model), "dataset": prepared.meta["dataset"], "protocol": protocol}

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import tomli_w
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from action_indrnn.config_problems import problems_of
-from action_indrnn.networks import MODELS, Count, Model, Network, Positive, Probability, Section
+from action_indrnn.networks import MODELS, OR_NONE, Count, Model, Network, Positive, Probability, Section
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 
@@ -130,7 +130,7 @@ class Train(Section):
     patience: Count = 100
     learning_rate_drop: Annotated[float, Field(gt=0, lt=1)] = 0.1
     learning_rate_min: Positive = 1e-6
-    max_epochs: Annotated[Count | None, BeforeValidator(lambda v: None if v == "none" else v)] = None
+    max_epochs: Annotated[Count | None, OR_NONE] = None
     min_steps: Annotated[int, Field(ge=0)] = 0
     validation: Literal["subjects", "clips", "none"] = "subjects"
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.05

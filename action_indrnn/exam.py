@@ -24,7 +24,7 @@ class Exam:
     Attributes:
         recognizer: the model and its card.
         prepared: the set.
-        clips: all of the set, those of the test as the sensor is supposed to have recorded them.
+        clips: all of the set; those of the test with glitches, where they are asked for.
         split: of the protocol.
     """
 

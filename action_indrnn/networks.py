@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 Count = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
-Limit = Annotated[Positive | None, BeforeValidator(lambda v: None if v == "none" else v)]
+OR_NONE = BeforeValidator(lambda value: None if value == "none" else value)  # TOML has no word for none
 
 
 class Section(BaseModel):
@@ -59,7 +59,7 @@ class Recurrent(Network):
     magnification: Annotated[float, Field(ge=1)] = 5.0
     bound: Literal["clamp", "penalty", "none"] = "clamp"
     bound_penalty: Positive = 1.0
-    memory: Annotated[Count | None, BeforeValidator(lambda v: None if v == "none" else v)] = None
+    memory: Annotated[Count | None, OR_NONE] = None
 
 
 class Entered(Section):
@@ -78,7 +78,7 @@ class Entered(Section):
     geometry: bool = False
     time_difference: bool = False
     input_norm: bool = False
-    input_clip: Limit = None
+    input_clip: Annotated[Positive | None, OR_NONE] = None
 
     @model_validator(mode="after")
     def _clips_what_is_normalised(self) -> Self:

@@ -4,15 +4,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from action_indrnn import config
 from action_indrnn.config import TASK_PREFIX, Percent
-from action_indrnn.networks import Count, Dense, Plain, Positive, Probability, Residual, Section
+from action_indrnn.networks import OR_NONE, Count, Dense, Plain, Positive, Probability, Residual, Section
 
 NotNegative = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Limit = Annotated[Count | None, BeforeValidator(lambda v: None if v == "none" else v)]  # TOML has no null
+Limit = Annotated[Count | None, OR_NONE]
 
 
 class Fit(Section):
@@ -37,7 +37,7 @@ class Fit(Section):
     batch: Count = 32
     learning_rate: Positive = 2e-4
     weight_decay: NotNegative = 0.0
-    gradient_clip: Annotated[Positive | None, BeforeValidator(lambda v: None if v == "none" else v)] = None
+    gradient_clip: Annotated[Positive | None, OR_NONE] = None
     every: Count = 100
     patience: Limit = None
     drop_every: Limit = None
@@ -75,9 +75,7 @@ class AddingData(Section):
     """
 
     length: Annotated[int, Field(ge=2)] = 1000
-    grow_from: Annotated[int | None, Field(ge=2), BeforeValidator(lambda v: None if v == "none" else v)] = (
-        None
-    )
+    grow_from: Annotated[int | None, Field(ge=2), OR_NONE] = None
     grown: Positive = 0.02
     grown_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     test: Count = 1000
