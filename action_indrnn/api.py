@@ -19,6 +19,7 @@ from action_indrnn.dataset import Where
 from action_indrnn.detection import Detection
 from action_indrnn.evaluation import Report
 from action_indrnn.exam import Exam
+from action_indrnn.faults import Faults
 from action_indrnn.outcome import Result
 from action_indrnn.over_time import Early
 from action_indrnn.recognizer import Recognizer
@@ -142,6 +143,7 @@ def evaluate(
     *,
     over_time: bool = False,
     glitch: float = 0.0,
+    absence: float = 0.0,
     allow_overlap: bool = False,
     device: str | torch.device = "cpu",
 ) -> Evaluation:
@@ -154,6 +156,8 @@ def evaluate(
         over_time: measure also how soon it is right, and decisions on untrimmed streams.
         glitch: share of the test clips' bodies, from 0 to 1, that a sensor loses a joint of, with all that
             hangs on it, for up to half of the clip; see `augment.glitch`.
+        absence: share of the test clips, from 0 to 1, in which it sees nobody, or one of several bodies less,
+            for up to half of the clip; see `augment.absence`.
         allow_overlap: also where the model has trained on test clips.
         device: where the network runs.
 
@@ -162,7 +166,7 @@ def evaluate(
 
     Raises:
         ValueError: model, set and protocol do not fit one another, the model has trained on test clips, or
-            glitches are asked for in measures over time, half of which are on recordings as they are.
+            either is asked for in measures over time, half of which are on recordings as they are.
 
     >>> found = evaluate("run/model.safetensors", "set", "xsub", over_time=True)
     >>> found.report.confusion.shape
@@ -172,11 +176,10 @@ def evaluate(
     >>> list(found.early.accuracy)  # percent of the clip seen
     [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
     """
-    if not 0 <= glitch <= 1:
-        raise ValueError(f"glitch: expected a share from 0 to 1, found {glitch:g}")
-    if glitch and over_time:
-        raise ValueError("expected a glitch of 0 in measures over time, whose recordings stay as they are")
-    exam = Exam.of(model, prepared_set, protocol, glitch=glitch, allow_overlap=allow_overlap, device=device)
+    faults = Faults(glitch, absence)
+    if faults and over_time:
+        raise ValueError(f"expected recordings as they are in measures over time, found {faults}")
+    exam = Exam.of(model, prepared_set, protocol, faults=faults, allow_overlap=allow_overlap, device=device)
     report = exam.report("evaluate")
     if not over_time or not processes.is_first():
         return Evaluation(report, exam.partial)

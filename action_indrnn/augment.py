@@ -13,7 +13,7 @@ from torch import Tensor
 NUMBERS = 4  # random numbers of a clip: an angle about each axis, a size
 DISPLACED = 2, 0.1  # joints of a body that stand off, in the mean; metres, standard deviation of how far
 GLITCH = 0.15, 0.05  # metres, standard deviations of how far a lost joint stands off, and trembles there
-LONGEST = 0.5  # of a clip, for which it does
+LONGEST = 0.5  # of a clip, for which a joint or a body is lost
 SPLICED = 0.75  # of a window, at most, shows the clip before: with less of its own none can be told
 
 
@@ -137,13 +137,43 @@ def glitch(x: Tensor, uniform: Tensor, normal: Tensor, share: float, limbs: Tens
     steps, joints = len(x), len(limbs)
     bodies = x.view(steps, x.shape[1], -1, joints, 3)
     whether, which, start, length = uniform.unbind(2)  # (B, M) each
-    time = (torch.arange(steps, device=x.device) / steps).view(-1, 1, 1)
-    lost = (whether < share) & (time >= start) & (time < start + LONGEST * length)  # (S, B, M)
+    lost = (whether < share) & _spell(steps, start, length)  # (S, B, M)
     lost &= (bodies != 0).flatten(3).any(dim=3)
     moved = lost[..., None] & limbs[(which * joints).long()]  # (S, B, M, V)
     way, trembling = GLITCH
     elsewhere = (way * normal[0] + trembling * normal[1:]).to(x.dtype)
     return torch.where(moved[..., None], bodies + elsewhere[..., None, :], bodies).view(x.shape)
+
+
+def absence(x: Tensor, uniform: Tensor, share: float, bodies: int) -> Tensor:
+    """Clips in which a sensor sees nobody for a while, or one of several bodies less: (S, B, F).
+
+    It lasts for up to half of the steps; half of the clips of several bodies lose all of them.
+
+    Args:
+        x: (S, B, F), bodies after one another.
+        uniform: (B, 4) random numbers in [0, 1): whether, who, from when on, for how long.
+        share: of the clips.
+        bodies: M.
+    """
+    split = x.view(*x.shape[:2], bodies, -1)
+    whether, who, start, length = uniform.unbind(1)
+    lost = (whether < share) & _spell(len(x), start, length)  # (S, B)
+    gone = (who < 0.5)[:, None] | _one_of(split, 2 * who - 1)
+    return split.masked_fill((lost[..., None] & gone)[..., None], 0).view(x.shape)
+
+
+def _spell(steps: int, start: Tensor, length: Tensor) -> Tensor:
+    """(S, ...) which steps lie in a spell from `start` on, `length` of the longest, both from 0 to 1."""
+    time = torch.arange(steps, device=start.device).view(-1, *[1] * start.ndim) / steps
+    return (time >= start) & (time < start + LONGEST * length)
+
+
+def _one_of(bodies: Tensor, uniform: Tensor) -> Tensor:
+    """(B, M) one of the bodies (S, B, M, V * 3) that a clip has, by a random number (B,) in [0, 1)."""
+    there = (bodies != 0).any(dim=3).any(dim=0)
+    chosen = (uniform * there.sum(dim=1)).long()
+    return there & (there.cumsum(dim=1) - 1 == chosen[:, None])
 
 
 def limbs_of(joints: int, bones: Sequence[tuple[int, int]]) -> Tensor:
@@ -191,11 +221,8 @@ def drop_bodies(x: Tensor, uniform: Tensor, share: float, bodies: int) -> Tensor
         bodies: M.
     """
     split = x.view(*x.shape[:2], bodies, -1)
-    there = (split != 0).any(dim=3).any(dim=0)  # (B, M)
-    count = there.sum(dim=1)
-    chosen = (uniform[:, 1] * count).long()  # among those that are there
-    gone = there & (there.cumsum(dim=1) - 1 == chosen[:, None])
-    gone &= ((uniform[:, 0] < share) & (count > 1))[:, None]
+    several = (split != 0).any(dim=3).any(dim=0).sum(dim=1) > 1
+    gone = _one_of(split, uniform[:, 1]) & ((uniform[:, 0] < share) & several)[:, None]
     return split.masked_fill(gone[..., None], 0).view(x.shape)
 
 

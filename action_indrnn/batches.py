@@ -23,7 +23,7 @@ from action_indrnn.seeds import seed_torch
 
 WEIGHTS, _ORDER, _FRAMES, _DROPOUT, _VARIATION = 4, 1, 2, 3, 5  # what a number is for; 0 is the split's
 _TIMING, _SHEAR, _MIRROR, _NOISE, _JOINTS, _BODIES, _SPLICE, _PIECES = 6, 7, 8, 9, 10, 11, 12, 13
-_GLITCH, _DISPLACEMENT = 14, 15
+_GLITCH, _DISPLACEMENT, _ABSENCE = 14, 15, 16
 
 
 class Batches:
@@ -179,7 +179,7 @@ class Batches:
         return x
 
     def _damaged(self, x: Tensor, size: int, mine: slice, step: int) -> Tensor:
-        """The clips (S, B, F) as a worse sensor sees them: joints astray, with noise, without some joints."""
+        """The clips (S, B, F) as a worse sensor sees them: joints astray, noise, joints or people lost."""
         data, width = self.settings.data, x.shape[2]
         if data.glitch:
             random = self._random(_GLITCH, step)
@@ -194,6 +194,9 @@ class Batches:
         if data.joint_dropout:
             drawn = self._sent(self._random(_JOINTS, step).random((size, width // 3))[mine])
             x = augment.drop_joints(x, drawn, data.joint_dropout)
+        if data.absence:
+            drawn = self._sent(self._random(_ABSENCE, step).random((size, 4))[mine])
+            x = augment.absence(x, drawn, data.absence, MOST_ACTORS)
         return x
 
     def _sent(self, values: Tensor | NDArray[np.float64] | Integers) -> Tensor:

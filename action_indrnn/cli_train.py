@@ -150,6 +150,9 @@ def evaluate(
             min=0, max=1, help="Share of bodies that lose a joint, and what hangs on it, for a while."
         ),
     ] = 0.0,
+    absence: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of clips in which people are not seen for a while.")
+    ] = 0.0,
     device: Device = "cpu",
     threads: Threads = 1,
 ) -> None:
@@ -162,6 +165,7 @@ def evaluate(
 
     from action_indrnn import api, checkpoint, evaluation, processes
     from action_indrnn import over_time as timing
+    from action_indrnn.faults import Faults
 
     with processes.group(device) as own:
         found = api.evaluate(
@@ -170,6 +174,7 @@ def evaluate(
             protocol,
             over_time=over_time,
             glitch=glitch,
+            absence=absence,
             allow_overlap=overlap,
             device=_device(own, threads),
         )
@@ -178,13 +183,13 @@ def evaluate(
     print(evaluation.as_text(found.report))
     if found.early:
         print(timing.as_text(found.early, found.streams))
-    for why, so in (("a partial set", found.partial), (f"joints lost in {glitch:.0%} of the bodies", glitch)):
+    faults = Faults(glitch, absence)
+    for why, so in (("a partial set", found.partial), (str(faults), faults)):
         if so:
             print(f"{why}: this accuracy does not compare with published ones")
     if json_file:
         with checkpoint.replacing(json_file) as partial_file:
             about = {"model": str(model), "dataset": prepared.meta["dataset"], "protocol": protocol}
-            lost = {"glitch": glitch} if glitch else {}
-            text = found.report.json(**about, **lost, **found.over_time())
+            text = found.report.json(**about, **faults.shares(), **found.over_time())
             partial_file.write_text(text, encoding="utf-8")
         print(f"report  {json_file}")

@@ -54,6 +54,8 @@ class Data(Section):
             off by the same way throughout the clip; see `augment.displace`.
         glitch: share of the bodies in training that have a joint, with all that hangs on it, somewhere else
             for a part of the clip; see `augment.glitch`.
+        absence: share of the clips in training in which nobody, or one of several bodies less, is seen for a
+            part of the clip; see `augment.absence`.
         body_dropout: share of the clips of several bodies from which training leaves one out.
         splice: share of the clips that training sees behind the end of another, as a stream's window does.
         streams: what the network gets of a frame, beside each other; see `streams`.
@@ -75,6 +77,7 @@ class Data(Section):
     joint_dropout: Probability = 0.0
     displacement: Annotated[float, Field(ge=0, le=1)] = 0.0
     glitch: Annotated[float, Field(ge=0, le=1)] = 0.0
+    absence: Annotated[float, Field(ge=0, le=1)] = 0.0
     body_dropout: Probability = 0.0
     splice: Annotated[float, Field(ge=0, le=1)] = 0.0
     streams: Annotated[tuple[StreamName, ...], Field(min_length=1, strict=False)] = ("joint",)

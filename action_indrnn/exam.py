@@ -12,7 +12,7 @@ from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.dataset import Clips, Integers, Split
 from action_indrnn.detection import Detection
 from action_indrnn.evaluation import Report
-from action_indrnn.glitches import glitched
+from action_indrnn.faults import Faults
 from action_indrnn.over_time import Early
 from action_indrnn.recognizer import Recognizer
 
@@ -24,7 +24,7 @@ class Exam:
     Attributes:
         recognizer: the model and its card.
         prepared: the set.
-        clips: all of the set; those of the test with glitches, where they are asked for.
+        clips: all of the set; those of the test with faults, where they are asked for.
         split: of the protocol.
     """
 
@@ -40,7 +40,7 @@ class Exam:
         prepared_set: str | Path | PreparedSet,
         protocol: str,
         *,
-        glitch: float = 0.0,
+        faults: Faults | None = None,
         allow_overlap: bool = False,
         device: str | torch.device = "cpu",
     ) -> "Exam":
@@ -50,7 +50,7 @@ class Exam:
             model: the model file.
             prepared_set: the set, or its folder.
             protocol: one of the set's, or a rule.
-            glitch: share of the test clips' bodies that lose a joint for a while; see `glitches`.
+            faults: what the test clips' recordings suffer, if anything.
             allow_overlap: also where the model has trained on test clips.
             device: where the network runs.
 
@@ -68,8 +68,8 @@ class Exam:
                 f"{protocol}; train under that protocol, or say --allow-overlap"
             )
         clips, layout = Clips.of_set(prepared), card.layout()
-        if glitch:
-            clips = glitched(clips, split.test, layout, glitch)
+        if faults:
+            clips = faults.of(clips, split.test, layout)
         return cls(recognizer, prepared, clips.shown_as(card.config.data, layout), split)
 
     @property

@@ -94,6 +94,11 @@ def _every(layout: Layout) -> list[tuple[str, str, _Vary]]:
             glitch,
         ),
         (
+            "absence",
+            "absence = 1; nobody is seen for a while",
+            lambda x, r: augment.absence(x, torch.tensor([[0.0, 0.0, 0.3, 0.8]]), 1.0, MOST_ACTORS),
+        ),
+        (
             "body_dropout",
             "body_dropout = 1",
             lambda x, r: augment.drop_bodies(x, uniform(r, 1, 2), 1.0, MOST_ACTORS),

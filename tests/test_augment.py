@@ -145,6 +145,24 @@ def test_a_body_is_dropped_only_beside_another() -> None:
     assert [[int(b.any()) for b in clip.view(2, 6)] for clip in found[0]] == [[0, 1], [1, 0], [1, 1], [0, 1]]
 
 
+def test_people_are_not_seen_for_a_while() -> None:
+    x = torch.ones(10, 5, 12)
+    x[:, 3, 6:] = 0  # one body
+    uniform = torch.tensor(
+        [
+            [0.2, 0.1, 0.2, 0.8],  # everybody
+            [0.2, 0.7, 0.2, 0.8],  # the first
+            [0.2, 0.8, 0.8, 0.9],  # the second, to the end
+            [0.2, 0.9, 0.2, 0.8],  # the only one
+            [0.3, 0.1, 0.2, 0.8],  # nobody
+        ]
+    )
+    found = augment.absence(x, uniform, 0.3, 2)
+    expected = x.clone()
+    expected[2:6, 0], expected[2:6, 1, :6], expected[8:, 2, 6:], expected[2:6, 3] = 0, 0, 0, 0
+    assert torch.equal(found, expected)
+
+
 def test_timing_crops_and_changes_speed() -> None:
     lengths = torch.tensor([100, 100, 1])
     uniform = torch.tensor([[0.0, 0.99, 1.0], [1.0, 0.5, 0.0], [0.0, 0.5, 0.5]], dtype=torch.float64)

@@ -109,6 +109,7 @@ MORE = {
     "joint_dropout": 0.2,
     "glitch": 0.5,
     "displacement": 0.9,
+    "absence": 0.9,
     "body_dropout": 0.9,
     "splice": 0.9,
 }

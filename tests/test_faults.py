@@ -9,7 +9,7 @@ from action_indrnn import api
 from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.dataset import Clips
-from action_indrnn.glitches import glitched
+from action_indrnn.faults import Faults
 
 from .test_cli import call, run_folder  # noqa: F401  # a fixture
 
@@ -19,7 +19,7 @@ LAYOUT = layout.load("ntu25")
 def test_only_chosen_clips_lose_joints_and_each_its_own(made_set: PreparedSet) -> None:
     clips = Clips.of_set(made_set)
     numbers = np.array([3, 40, 41])
-    found = glitched(clips, numbers, LAYOUT, 1.0)
+    found = Faults(glitch=1).of(clips, numbers, LAYOUT)
     moved = (found.rows != clips.rows) & ~clips.rows.isnan()
     assert torch.equal(found.rows.isnan(), clips.rows.isnan())
     for number in range(len(clips.names)):
@@ -34,13 +34,30 @@ def test_only_chosen_clips_lose_joints_and_each_its_own(made_set: PreparedSet) -
             seen = ~clips.rows[start : start + length, 0, 0].isnan()
             assert bodies > 1 or len(times) == seen[times[0] : times[-1] + 1].sum()
             assert 1 <= joints.sum() <= len(LAYOUT.joints) // 2
-    alone = glitched(clips, numbers[1:2], LAYOUT, 1.0)
+    alone = Faults(glitch=1).of(clips, numbers[1:2], LAYOUT)
     start = int(clips.start[40])
     span = slice(start, start + int(clips.length[40]))
     assert torch.equal(alone.rows[span].nan_to_num(), found.rows[span].nan_to_num())
-    assert not torch.equal(
-        glitched(clips, numbers, LAYOUT, 1.0, seed=1).rows.nan_to_num(), found.rows.nan_to_num()
-    )
+    other = Faults(glitch=1).of(clips, numbers, LAYOUT, seed=1)
+    assert not torch.equal(other.rows.nan_to_num(), found.rows.nan_to_num())
+
+
+def test_only_chosen_clips_lose_people_and_for_half_of_the_clip_at_most(made_set: PreparedSet) -> None:
+    clips = Clips.of_set(made_set)
+    numbers = np.arange(20, 60)  # with clips of two bodies
+    faults = Faults(absence=0.7)
+    found = faults.of(clips, numbers, LAYOUT)
+    gone = found.rows.isnan() & ~clips.rows.isnan()
+    kept = ~gone
+    torch.testing.assert_close(found.rows[kept], clips.rows[kept], equal_nan=True, rtol=0, atol=0)
+    kinds = set()
+    for number in range(len(clips.names)):
+        start, length, bodies = (int(c[number]) for c in (clips.start, clips.length, clips.bodies))
+        own = gone[start : start + bodies * length].flatten(1).any(dim=1).view(bodies, length)
+        assert number in numbers or not own.any()
+        assert own.sum(dim=1).max() <= length // 2 + 1
+        kinds.add((bodies, int(own.any(dim=1).sum())))
+    assert kinds == {(1, 0), (1, 1), (2, 0), (2, 1), (2, 2)}
 
 
 def test_the_command(run_folder: Path, made_set: PreparedSet, tmp_path: Path, monkeypatch, capsys) -> None:  # noqa: F811
@@ -55,6 +72,13 @@ def test_the_command(run_folder: Path, made_set: PreparedSet, tmp_path: Path, mo
         clip["probabilities"] for clip in plain["per_clip"]
     ]
     assert call(monkeypatch, *arguments, "--glitch", "1", "--over-time") == 1
-    assert "expected a glitch of 0 in measures over time" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="glitch: expected a share from 0 to 1, found 2"):
-        api.evaluate(model, made_set, "xsub", glitch=2)
+    assert (
+        "expected recordings as they are in measures over time, found joints lost" in capsys.readouterr().err
+    )
+    assert call(monkeypatch, *arguments, "--glitch", "0.5", "--absence", "1", "--json", out) == 0
+    both = "joints lost in 50% of the bodies and people lost in 100% of the clips: this accuracy does not"
+    assert both in capsys.readouterr().out
+    found = json.loads(out.read_text())
+    assert (found["glitch"], found["absence"]) == (0.5, 1)
+    with pytest.raises(ValueError, match="absence: expected a share from 0 to 1, found 2"):
+        api.evaluate(model, made_set, "xsub", absence=2)
