@@ -14,6 +14,7 @@ NUMBERS = 4  # random numbers of a clip: an angle about each axis, a size
 DISPLACED = 2, 0.1  # joints of a body that stand off, in the mean; metres, standard deviation of how far
 GLITCH = 0.15, 0.05  # metres, standard deviations of how far a lost joint stands off, and trembles there
 LONGEST = 0.5  # of a clip, for which a joint or a body is lost
+LIMB = 3  # joints of a limb, at least
 SPLICED = 0.75  # of a window, at most, shows the clip before: with less of its own none can be told
 
 
@@ -122,6 +123,28 @@ def displace(x: Tensor, uniform: Tensor, normal: Tensor, share: float, limbs: Te
     return torch.where(there, bodies + ways, bodies).view(x.shape)
 
 
+def graft(x: Tensor, other: Tensor, uniform: Tensor, share: float, limbs: Tensor, forks: Tensor) -> Tensor:
+    """Clips in which a limb of a body moves as in another clip: (S, B, F).
+
+    The limb hangs on the body's own joint. Where either body is not seen in every step, nothing changes.
+
+    Args:
+        x: (S, B, F), bodies after one another; a body of zeros is not there.
+        other: (S, B, F), another clip for each.
+        uniform: (B, M, 2) random numbers in [0, 1): whether, and which limb.
+        share: of the bodies.
+        limbs: (V, V), what belongs to each joint; see `limbs_of`.
+        forks: (G, 2), limbs to choose from, a joint and what it hangs on; see `forks_of`.
+    """
+    own, from_it = (clip.view(*x.shape[:2], -1, len(limbs), 3) for clip in (x, other))
+    whole = ((own != 0).flatten(3).any(dim=3) & (from_it != 0).flatten(3).any(dim=3)).all(dim=0)  # (B, M)
+    joint, origin = forks[(uniform[..., 1] * len(forks)).long()].unbind(2)  # (B, M) each
+    moved = limbs[joint] & ((uniform[..., 0] < share) & whole)[..., None]  # (B, M, V)
+    at = origin[None, :, :, None, None].expand(len(x), -1, -1, 1, 3)
+    hung = from_it + (own.gather(3, at) - from_it.gather(3, at))
+    return torch.where(moved[..., None], hung, own).view(x.shape)
+
+
 def glitch(x: Tensor, uniform: Tensor, normal: Tensor, share: float, limbs: Tensor) -> Tensor:
     """Clips in which a sensor loses a joint, with all that hangs on it, for a while: (S, B, F).
 
@@ -189,6 +212,22 @@ def limbs_of(joints: int, bones: Sequence[tuple[int, int]]) -> Tensor:
             limbs[parent] |= limbs[child]
     limbs[limbs.sum(dim=1) > joints // 2] = False
     return limbs | torch.eye(joints, dtype=torch.bool)
+
+
+def forks_of(limbs: Tensor, bones: Sequence[tuple[int, int]]) -> Tensor:
+    """(G, 2) limbs of three joints or more that begin where several do, and the joint that they hang on.
+
+    Of a person that is the arms from the shoulders on and the legs from the hips on, and what is above the
+    spine or below it, where that is no more than half of the joints.
+
+    Args:
+        limbs: (V, V); see `limbs_of`.
+        bones: (child, parent) pairs.
+    """
+    parents = [parent for _, parent in bones]
+    sizes = limbs.sum(dim=1).tolist()
+    found = [pair for pair in bones if sizes[pair[0]] >= LIMB and parents.count(pair[1]) > 1]
+    return torch.tensor(found, dtype=torch.long).reshape(-1, 2)
 
 
 def splice(x: Tensor, before: Tensor, uniform: Tensor, share: float) -> Tensor:

@@ -23,7 +23,7 @@ from action_indrnn.seeds import seed_torch
 
 WEIGHTS, _ORDER, _FRAMES, _DROPOUT, _VARIATION = 4, 1, 2, 3, 5  # what a number is for; 0 is the split's
 _TIMING, _SHEAR, _MIRROR, _NOISE, _JOINTS, _BODIES, _SPLICE, _PIECES = 6, 7, 8, 9, 10, 11, 12, 13
-_GLITCH, _DISPLACEMENT, _ABSENCE = 14, 15, 16
+_GLITCH, _DISPLACEMENT, _ABSENCE, _GRAFT = 14, 15, 16, 17
 
 
 class Batches:
@@ -74,6 +74,10 @@ class Batches:
         joints = clips.rows.shape[1]
         self.swapped = augment.mirrored_joints(joints, layout.pairs).to(device)
         self.limbs = augment.limbs_of(joints, layout.bones).to(device)
+        self.forks = augment.forks_of(self.limbs.cpu(), layout.bones).to(device)
+        if settings.data.graft and not len(self.forks):
+            raise ValueError("data.graft: expected a joint layout with limbs, found none")
+        self.like = _by_class(labels, numbers) if settings.data.graft else {}
         self.size = min(settings.train.batch, len(numbers))
         self.steps = len(numbers) // self.size
         accumulate = settings.train.accumulate
@@ -114,6 +118,8 @@ class Batches:
                 x = self._sent(self._sampled(numbers, mine, frames, uniform, step))
             else:
                 x, labels = self._drawn(self.pieces, numbers, mine, step)
+            if data.graft:
+                x = self._grafted(x, numbers, mine, frames, uniform, step)
             if data.splice:
                 x = self._spliced(x, numbers, mine, frames, step)
             x = self._varied(x, len(numbers), mine, step)
@@ -151,6 +157,25 @@ class Batches:
             places = even_shares(frames, random) * (timing.length[:, None] - 1)
             return clips.between(some, timing.start[:, None] + places)
         return clips.batch(some, timing.frames(sample_frames(timing.played, frames, random)))
+
+    def _grafted(
+        self,
+        x: Tensor,
+        numbers: Integers,
+        mine: slice,
+        frames: int,
+        uniform: NDArray[np.float64],
+        step: int,
+    ) -> Tensor:
+        """The clips (S, B, F), some with a limb of another of the class, at the same shares of both clips."""
+        random = self._random(_GRAFT, step)
+        drawn, chosen = random.random((len(numbers), MOST_ACTORS, 2)), random.random(len(numbers))
+        classes = [self.like[label] for label in self.labels[numbers].tolist()]
+        others = np.array([own[int(at * len(own))] for own, at in zip(classes, chosen, strict=True)])
+        other = self._sent(self._sampled(others, mine, frames, uniform, step))
+        return augment.graft(
+            x, other, self._sent(drawn[mine]), self.settings.data.graft, self.limbs, self.forks
+        )
 
     def _spliced(self, x: Tensor, numbers: Integers, mine: slice, frames: int, step: int) -> Tensor:
         """The clips (S, B, F), some of them behind the end of another of the batch."""
@@ -201,3 +226,8 @@ class Batches:
 
     def _sent(self, values: Tensor | NDArray[np.float64] | Integers) -> Tensor:
         return torch.as_tensor(values).to(self.device, non_blocking=True)
+
+
+def _by_class(labels: Integers, numbers: Integers) -> dict[int, Integers]:
+    """The clips of each class."""
+    return {int(label): numbers[labels[numbers] == label] for label in np.unique(labels[numbers])}

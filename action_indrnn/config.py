@@ -50,6 +50,8 @@ class Data(Section):
         speed: a clip in training is played up to 1 + speed times faster or slower.
         noise: standard deviation of the noise on every coordinate in training, metres.
         joint_dropout: share of a clip's joints that training does not see.
+        graft: share of the bodies in training of which a limb moves as in another training clip of the class;
+            see `augment.graft`.
         displacement: share of the bodies in training of which some joints, with all that hangs on them, stand
             off by the same way throughout the clip; see `augment.displace`.
         glitch: share of the bodies in training that have a joint, with all that hangs on it, somewhere else
@@ -75,6 +77,7 @@ class Data(Section):
     speed: Annotated[float, Field(ge=0, le=3)] = 0.0
     noise: Probability = 0.0
     joint_dropout: Probability = 0.0
+    graft: Annotated[float, Field(ge=0, le=1)] = 0.0
     displacement: Annotated[float, Field(ge=0, le=1)] = 0.0
     glitch: Annotated[float, Field(ge=0, le=1)] = 0.0
     absence: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -89,7 +92,8 @@ class Data(Section):
                 f"sampling 'whole' gives every clip as many steps and expects speed 0, found {self.speed:g}"
             )
         if self.sampling == "every":
-            for name, expected in (("align", False), ("crop", 1), ("splice", 0), ("frames_deviation", 0)):
+            alone = ("align", False), ("crop", 1), ("graft", 0), ("splice", 0), ("frames_deviation", 0)
+            for name, expected in alone:
                 if (found := getattr(self, name)) != expected:
                     raise ValueError(f"sampling 'every' expects {name} {expected}, found {found}")
         return self

@@ -101,6 +101,31 @@ def test_a_limb_is_what_hangs_on_a_joint() -> None:
     ]
 
 
+def test_a_limb_of_another_clip_hangs_on_the_body() -> None:
+    bones = [(0, 1), (2, 1), (3, 2), (4, 3), (5, 1), (6, 5), (7, 5), (8, 7)]  # two limbs: 2, 3, 4 and 5 to 8
+    limbs = augment.limbs_of(9, bones)
+    forks = augment.forks_of(limbs, bones)
+    assert forks.tolist() == [[2, 1], [5, 1]]
+    x, other = torch.randn(10, 4, 54), torch.randn(10, 4, 54)
+    x[:, 1, 27:] = 0  # one body, and one that the other clip does not show throughout
+    other[3, 2, :27] = 0
+    uniform = torch.tensor([0.1, 0.9]).repeat(4, 2, 1)
+    uniform[0, 1, 1], uniform[3, 0, 0] = 0.4, 0.3  # the other limb; none
+    found = augment.graft(x, other, uniform, 0.3, limbs, forks).view(10, 4, 2, 9, 3)
+    own, new = x.view(found.shape), other.view(found.shape)
+    expected = own.clone()
+    for clip, body, limb in (
+        (0, 0, slice(5, 9)),
+        (0, 1, slice(2, 5)),
+        (1, 0, slice(5, 9)),
+        (3, 1, slice(5, 9)),
+        (2, 1, slice(5, 9)),
+    ):
+        way = own[:, clip, body, 1] - new[:, clip, body, 1]
+        expected[:, clip, body, limb] = new[:, clip, body, limb] + way[:, None]
+    torch.testing.assert_close(found, expected)
+
+
 def test_a_lost_limb_stands_elsewhere_for_a_while_and_trembles() -> None:
     limbs = augment.limbs_of(3, [(1, 0), (2, 1)])  # of three in a chain only the last is a limb
     x = torch.randn(10, 4, 18)

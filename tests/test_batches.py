@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from action_indrnn import augment, config
 from action_indrnn.batches import Batches
 from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
-from action_indrnn.dataset import Clips
+from action_indrnn.dataset import Clips, Integers
 
 VARIED = ("data.rotation=20", "data.scaling=0.1")
 
@@ -108,6 +109,7 @@ MORE = {
     "noise": 0.01,
     "joint_dropout": 0.2,
     "glitch": 0.5,
+    "graft": 0.9,
     "displacement": 0.9,
     "absence": 0.9,
     "body_dropout": 0.9,
@@ -135,6 +137,31 @@ def test_every_frame_needs_pieces(made_set: PreparedSet) -> None:
         ValueError, match=r"'every': expected untrimmed recordings to learn from, found clips"
     ):
         batches(made_set, "model.memory=50", "data.sampling=every")
+
+
+def test_limbs_come_from_clips_of_the_class(made_set: PreparedSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = batches(made_set, "data.graft=1")
+    asked = []
+    sampled = some._sampled
+
+    def record(numbers: Integers, *how: Any) -> torch.Tensor:
+        asked.append(numbers)
+        return sampled(numbers, *how)
+
+    monkeypatch.setattr(some, "_sampled", record)
+    for step, numbers in enumerate(some.of(0)):
+        list(some.parts(numbers, step))
+    clips, others = (np.concatenate(asked[at::2]) for at in (0, 1))
+    np.testing.assert_array_equal(some.labels[others], some.labels[clips])
+    assert (others != clips).any()
+    assert set(others) <= set(range(10, 40))
+
+
+def test_grafts_need_limbs(made_set: PreparedSet) -> None:
+    joints = layout.load("ntu25")
+    chain = tuple((joint, joint - 1) for joint in range(1, 25))
+    with pytest.raises(ValueError, match=r"data\.graft: expected a joint layout with limbs, found none"):
+        batches(made_set, "data.graft=0.5", joints=replace(joints, bones=chain))
 
 
 def test_a_mirror_needs_pairs(made_set: PreparedSet) -> None:

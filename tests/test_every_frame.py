@@ -114,6 +114,7 @@ def test_memory_bounds_every_recurrent_weight() -> None:
         ("model.pooling=both", "data.sampling 'every' expects model.pooling 'last'"),
         ("data.align=true", "sampling 'every' expects align False, found True"),
         ("data.crop=0.5", "sampling 'every' expects crop 1, found 0.5"),
+        ("data.graft=0.5", "sampling 'every' expects graft 0, found 0.5"),
     ],
 )
 def test_settings_that_do_not_fit_every_frame_are_refused(override: str, message: str) -> None:
