@@ -37,6 +37,8 @@ class Data(Section):
             recordings, and answers for a clip by the mean over its frames.
         align: whether every clip is turned and scaled until the main actor, when first seen, faces the camera
             in the size of all; see `data_prep.normalize.alignment`.
+        hold: whether a body that is not seen for a while stays where it was seen last; without it nobody is
+            there meanwhile, whom the network gets as zeros.
         follow: with "every" frame, seconds in which the place, direction and size that a body is seen from
             follow it; see `data_prep.following`.
         pause: with "every" frame, mean seconds between the clips.
@@ -66,6 +68,7 @@ class Data(Section):
     frames: Count = 20
     sampling: Literal["segments", "whole", "every"] = "segments"
     align: bool = False
+    hold: bool = False
     follow: Positive = 1.0
     pause: Positive = 1.0
     frames_deviation: Annotated[float, Field(ge=0)] = 0.0
@@ -92,7 +95,14 @@ class Data(Section):
                 f"sampling 'whole' gives every clip as many steps and expects speed 0, found {self.speed:g}"
             )
         if self.sampling == "every":
-            alone = ("align", False), ("crop", 1), ("graft", 0), ("splice", 0), ("frames_deviation", 0)
+            alone = (
+                ("align", False),
+                ("hold", False),
+                ("crop", 1),
+                ("graft", 0),
+                ("splice", 0),
+                ("frames_deviation", 0),
+            )
             for name, expected in alone:
                 if (found := getattr(self, name)) != expected:
                     raise ValueError(f"sampling 'every' expects {name} {expected}, found {found}")

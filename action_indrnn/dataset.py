@@ -175,6 +175,7 @@ class Clips:
         rows: (R, V, C) float32, metres, NaN where an actor was not seen; see `data_prep.archive`.
         start, length, bodies: (N,) int64, first row, frames and actors of each clip; all on one device.
         turn: (N, 3, 3) what each clip's coordinates are turned and scaled by on their way out, if at all.
+        held: (R,) int64, the row that stands for each, if not all stand for themselves.
     """
 
     names: Sequence[str]
@@ -183,6 +184,7 @@ class Clips:
     length: Tensor
     bodies: Tensor
     turn: Tensor | None = None
+    held: Tensor | None = None
 
     @classmethod
     def of_set(cls, prepared: PreparedSet) -> "Clips":
@@ -238,17 +240,32 @@ class Clips:
             return self
         tensors = (self.rows, self.start, self.length, self.bodies)
         rows, start, length, bodies = (tensor.to(device, copy=True) for tensor in tensors)
-        turn = None if self.turn is None else self.turn.to(device, copy=True)
-        return Clips(self.names, rows, start, length, bodies, turn)
+        turn, held = (None if kept is None else kept.to(device, copy=True) for kept in (self.turn, self.held))
+        return Clips(self.names, rows, start, length, bodies, turn, held)
 
     def shown_as(self, data: Data, layout: Layout) -> "Clips":
-        """The same clips, with `data.align` turned and scaled.
+        """The same clips, with `data.align` turned and scaled, with `data.hold` without gaps.
 
         The main actor then faces the camera, in the size of all, when first seen; see
-        `data_prep.normalize.alignment`. A clip without the main actor stays as it is.
+        `data_prep.normalize.alignment`. A clip without the main actor stays as it is. A body that is not seen
+        for a while stays where it was seen last; before it is first seen it is absent all the same.
         """
-        if not data.align:
-            return self
+        clips = replace(self, held=self._last_seen()) if data.hold else self
+        return clips._aligned(layout) if data.align else clips
+
+    def _last_seen(self) -> Tensor:
+        """(R,) where each row's body was seen last in its clip: a row; the row itself before it ever was."""
+        count = len(self.rows)
+        row = torch.arange(count)
+        first = torch.zeros(count, dtype=torch.int64)  # of the same body in the same clip
+        for body in range(MOST_ACTORS):
+            begins = (self.start + body * self.length)[self.bodies > body]
+            first[begins] = begins
+        first = first.cummax(dim=0).values
+        seen = torch.where(self.rows[:, 0, 0].isnan(), -1, row).cummax(dim=0).values
+        return torch.where(seen < first, row, seen)
+
+    def _aligned(self, layout: Layout) -> "Clips":
         turns = np.tile(np.eye(3, dtype=np.float32), (len(self.names), 1, 1))
         for number, (start, length) in enumerate(zip(self.start.tolist(), self.length.tolist(), strict=True)):
             actor = self.rows[start : start + length].numpy()
@@ -298,7 +315,10 @@ class Clips:
         steps = frames.t()[..., None]  # (S, B, 1)
         rows = self.start[numbers, None] + actors * self.length[numbers, None] + steps  # (S, B, M)
         valid = (actors < self.bodies[numbers, None]) & (steps >= 0)
-        joints = self.rows.flatten(1).index_select(0, torch.where(valid, rows, 0).flatten())
+        chosen = torch.where(valid, rows, 0).flatten()
+        if self.held is not None:
+            chosen = self.held.index_select(0, chosen)
+        joints = self.rows.flatten(1).index_select(0, chosen)
         joints = joints.masked_fill_(~valid.flatten()[:, None], 0).nan_to_num_(nan=0.0)
         if self.turn is None:
             return joints.view(*rows.shape[:2], -1)

@@ -91,6 +91,7 @@ def export(model: Classifier, card: Card, out: Path) -> tuple[float, int]:
         "joints": card.joint_layout["joints"],
         "view": card.view,
         "align": card.config.data.align,
+        "hold": card.config.data.hold,
         "frames": card.config.data.frames,
         "clip_frames": card.clip_frames,
         "program": card.program,

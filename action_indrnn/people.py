@@ -23,12 +23,14 @@ class Person:
         centre: where last seen.
         time: when.
         motion: squared metres between frames, summed, fading.
+        pose: joints (V, 3) when last seen, where they are held.
     """
 
     number: int
     centre: Point
     time: float
     motion: float = 0.0
+    pose: Floats | None = None
 
 
 class People:

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from action_indrnn.data_prep.clip import Floats
 from action_indrnn.decision import Decision, Segment
 from action_indrnn.people import Person
 from action_indrnn.scene import Followed, Scene
@@ -36,7 +37,8 @@ def save(scene: Scene, classes: Sequence[str]) -> bytes:
         "time": scene.time,
         "slot": scene.slot,
         "people": [
-            [name, person.centre, person.time, person.motion] for name, person in scene.people.known.items()
+            [name, person.centre, person.time, person.motion, _listed(person.pose)]
+            for name, person in scene.people.known.items()
         ],
         "names": list(scene.people.names.items()),
         "units": units,
@@ -76,8 +78,17 @@ def restore(scene: Scene, classes: Sequence[str], state: bytes) -> None:
     )
     scene.people.names = dict(table["names"])
     scene.people.known = {
-        name: Person(-1, centre, time, motion) for name, centre, time, motion in table["people"]
+        name: Person(-1, centre, time, motion, _pose(*pose))
+        for name, centre, time, motion, *pose in table["people"]
     }
+
+
+def _listed(pose: Floats | None) -> list[Any] | None:
+    return None if pose is None else pose.tolist()
+
+
+def _pose(listed: list[Any] | None = None) -> Floats | None:
+    return None if listed is None else np.array(listed, np.float32)
 
 
 def _table(decision: Decision) -> dict[str, Any]:

@@ -169,6 +169,8 @@ def feed_all(frames: Sequence[tuple[Stream, Bodies, float | None]]) -> list[Fram
         scene = stream.scene
         late, events = scene.enter(placed, time)
         pending.append(_Pending(scene, late, events, list(scene.followed) if late else scene.units()))
+    if streams[0].card.config.data.hold:
+        joints = _hold([now.scene for now in pending if not now.late], joints)
     _step(streams[0], pending, joints)
     return _answers(pending)
 
@@ -181,6 +183,19 @@ class _Pending:
     late: bool
     events: list[Event]
     units: list[Unit]
+
+
+def _hold(scenes: Sequence[Scene], joints: Floats) -> Floats:
+    """The joints (N, V, 3) and behind them those of persons who are not seen now, as they were seen last."""
+    held: list[Floats] = []
+    for scene in scenes:
+        for person in scene.people.known.values():
+            if person.number >= 0:
+                person.pose = joints[person.number].copy()  # a view would keep all joints of the frame
+            elif person.pose is not None:
+                person.number = len(joints) + len(held)
+                held.append(person.pose)
+    return np.concatenate((joints, np.stack(held))) if held else joints
 
 
 def _step(stream: Stream, pending: Sequence[_Pending], joints: Floats) -> None:

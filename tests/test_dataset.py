@@ -138,6 +138,33 @@ def test_between_frames_a_body_is_where_it_was_seen() -> None:
     np.testing.assert_array_equal(x[2, 1, :75], one.joints[0, 2].ravel())  # a clip's last frame
 
 
+def test_a_held_body_stays_where_it_was_seen_last() -> None:
+    joints = np.arange(1, 3 * 2 * 5 + 1, dtype=np.float32).reshape(3, 2, 5, 1, 1) * np.ones(
+        (25, 3), np.float32
+    )
+    present = np.array(
+        [
+            [[1, 0, 0, 1, 0], [0, 0, 1, 0, 1]],
+            [[0, 1, 1, 0, 0], [1, 1, 1, 1, 1]],
+            [[0, 0, 0, 0, 0], [1, 0, 0, 0, 0]],
+        ],
+        bool,
+    )
+    clips = Clips.of_clips([Clip(str(at), joints[at], present[at]) for at in range(3)])
+    frames = torch.arange(5).repeat(3, 1)
+    found = clips.shown_as(Data(hold=True), layout.load("ntu25")).batch(torch.arange(3), frames)
+    shown = found.view(5, 3, 2, 75)[..., 0].permute(1, 2, 0)
+    expected = [
+        [[1, 1, 1, 4, 4], [0, 0, 8, 8, 10]],
+        [[0, 12, 13, 13, 13], [16, 17, 18, 19, 20]],
+        [[0] * 5, [26] * 5],
+    ]
+    assert shown.tolist() == expected
+    between = clips.shown_as(Data(hold=True), layout.load("ntu25"))
+    middle = between.between(torch.tensor([0]), torch.tensor([[1.5, 2.5, 3.5]]))[:, 0, 0]
+    assert middle.tolist() == [1, 2.5, 4]
+
+
 def test_aligned_clips_are_turned_and_scaled_by_their_first_pose(made_set: PreparedSet) -> None:
     joints = layout.load("ntu25")
     clips = Clips.of_set(made_set)

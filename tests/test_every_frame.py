@@ -114,6 +114,7 @@ def test_memory_bounds_every_recurrent_weight() -> None:
         ("model.pooling=both", "data.sampling 'every' expects model.pooling 'last'"),
         ("data.align=true", "sampling 'every' expects align False, found True"),
         ("data.crop=0.5", "sampling 'every' expects crop 1, found 0.5"),
+        ("data.hold=true", "sampling 'every' expects hold False, found True"),
         ("data.graft=0.5", "sampling 'every' expects graft 0, found 0.5"),
     ],
 )

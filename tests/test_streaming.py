@@ -71,12 +71,12 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("view", ["camera", "first-frame", "raw"])
-@pytest.mark.parametrize("align", [False, True])
+@pytest.mark.parametrize("settings", [(), ("data.align=true",), ("data.hold=true",)])
 @pytest.mark.parametrize("actors", [1, 2])
 def test_a_clip_fed_frame_by_frame_gets_the_logits_of_the_whole_clip(
-    view: str, actors: int, align: bool
+    view: str, actors: int, settings: tuple[str, ...]
 ) -> None:
-    network = recognizer(view, ("data.align=true",) if align else ())
+    network = recognizer(view, settings)
     joints = np.stack([walk(FRAMES * STRIDE, 0.5 * number, number) for number in range(actors)])
     joints[-1, 7:9] = 0  # two frames in which nobody is seen there
     if actors == 2:
@@ -333,10 +333,11 @@ def test_a_stream_takes_no_more_memory_with_time() -> None:
         max_size=60,
     ),
     st.integers(0, 59),
+    st.booleans(),
 )
-def test_whatever_comes_is_answered_and_can_be_cut_anywhere(frames: list, cut: int) -> None:
+def test_whatever_comes_is_answered_and_can_be_cut_anywhere(frames: list, cut: int, held: bool) -> None:
     """Any rate, gaps, late frames, people who come and go: cut and restored, the answers are the same."""
-    network = NETWORK
+    network = HOLDING if held else NETWORK
     poses = [person(x).astype(np.float32) for x in (0.0, 0.3, 1.5, 5.0)]
     whole, first = network.stream(gap=2), network.stream(gap=2)
     time, newest = 10.0, 0.0
@@ -359,12 +360,29 @@ def test_whatever_comes_is_answered_and_can_be_cut_anywhere(frames: list, cut: i
             np.testing.assert_array_equal(one.probabilities, other.probabilities)
 
 
-NETWORK = recognizer()
+NETWORK, HOLDING = recognizer(), recognizer(data=("data.hold=true",))
 
 
-@pytest.mark.parametrize(("view", "align"), [("camera", False), ("first-frame", False), ("raw", True)])
-def test_joints_stepped_as_they_are_give_what_their_features_give(view: str, align: bool) -> None:
-    network = recognizer(view, ("data.align=true",) if align else ())
+def test_who_is_not_seen_stays_until_forgotten() -> None:
+    joints, seen, lost = walk(60), HOLDING.stream(), HOLDING.stream()
+    for t in range(60):
+        still = joints[t if t < 20 or t >= 50 else 19]
+        expected = seen.feed({4: still})
+        found = lost.feed({} if 20 <= t < 40 else {4: np.zeros((25, 3))} if 40 <= t < 50 else {4: still})
+        for ours, theirs in zip(found.answers, expected.answers, strict=True):
+            np.testing.assert_array_equal(ours.probabilities, theirs.probabilities)
+    late = lost.feed({4: joints[0] + 1}, lost.scene.time - 0.1)
+    assert late.late
+    np.testing.assert_array_equal(lost.scene.people.known[4].pose, joints[59])
+    assert lost.feed({}, lost.scene.time + 2.5).answers == []
+
+
+@pytest.mark.parametrize(
+    ("view", "data"),
+    [("camera", ()), ("first-frame", ("data.hold=true",)), ("raw", ("data.align=true",))],
+)
+def test_joints_stepped_as_they_are_give_what_their_features_give(view: str, data: tuple[str, ...]) -> None:
+    network = recognizer(view, data)
     if network.step.scenes is None:
         pytest.skip("the compiled step was not built")
     by_features = step.FusedStep(network.model)  # type: ignore[arg-type]
