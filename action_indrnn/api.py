@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from action_indrnn import checkpoint, config, dataset, detection, folds, processes
+from action_indrnn import checkpoint, config, detection, folds, processes, splits
 from action_indrnn import over_time as timing
 from action_indrnn.config import Config
 from action_indrnn.data_prep import archive
@@ -104,7 +104,7 @@ def _fit_rule(run: Run, model_file: Path) -> str:
     kinds = [
         detection.paused(clips, held, labels),
         detection.end_to_end(clips, held, labels),
-        dataset.recordings_of(run.prepared, held),
+        splits.recordings_of(run.prepared, held),
     ]
     rule = detection.fit(Recognizer(model, card), [kind for kind in kinds if kind])
     checkpoint.save_model(model_file, model, card.model_copy(update={"rule": rule}))

@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from action_indrnn import dataset, evaluation, over_time
+from action_indrnn import evaluation, over_time, splits
 from action_indrnn.data_prep import archive
 from action_indrnn.data_prep.archive import PreparedSet
-from action_indrnn.dataset import Clips, Integers, Split
+from action_indrnn.dataset import Clips, Integers
 from action_indrnn.detection import Detection
 from action_indrnn.evaluation import Report
 from action_indrnn.faults import Faults
 from action_indrnn.over_time import Early
 from action_indrnn.recognizer import Recognizer
+from action_indrnn.splits import Split
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Exam:
         recognizer = Recognizer.load(model, device)
         card = recognizer.card
         card.check_fit(prepared)
-        split = dataset.split(prepared, protocol, validation="none")
+        split = splits.split(prepared, protocol, validation="none")
         if card.dataset == prepared.meta["dataset"] and card.protocol != protocol and not allow_overlap:
             raise ValueError(
                 f"{model}: trained under {card.protocol}, whose training clips are among the test clips of "
@@ -107,5 +108,5 @@ class Exam:
             ValueError: the network needs the whole clip.
         """
         numbers = self.split.test if most is None else self.some(most)
-        real = dataset.recordings_of(self.prepared, self.split.test)
+        real = splits.recordings_of(self.prepared, self.split.test)
         return over_time.measure(self.recognizer, self.clips, numbers, self.labels, real)

@@ -12,8 +12,8 @@ from action_indrnn import __version__
 from action_indrnn.checkpoint import Card, Measured
 from action_indrnn.config import Config
 from action_indrnn.data_prep.archive import PreparedSet
-from action_indrnn.dataset import Split
 from action_indrnn.evaluation import Report
+from action_indrnn.splits import Split
 
 
 @dataclass(frozen=True)

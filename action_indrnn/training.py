@@ -22,12 +22,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from action_indrnn import checkpoint, dataset, environment, evaluation, outcome, processes, schedule
+from action_indrnn import checkpoint, environment, evaluation, outcome, processes, schedule, splits
 from action_indrnn.batches import WEIGHTS, Batches
 from action_indrnn.config import Config
 from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
-from action_indrnn.dataset import Clips, Split, Where
+from action_indrnn.dataset import Clips, Integers, Where
 from action_indrnn.every_frame import Pieces
 from action_indrnn.interrupt import asked_to_stop
 from action_indrnn.models import Classifier, build
@@ -36,6 +36,7 @@ from action_indrnn.outcome import Result
 from action_indrnn.run_folder import RunFolder
 from action_indrnn.schedule import Schedule
 from action_indrnn.seeds import seed_torch
+from action_indrnn.splits import Split
 
 METRICS = (
     "epoch",
@@ -98,7 +99,7 @@ class Run:
         self.prepared = prepared
         self.protocol = protocol
         self.folder = RunFolder(out)
-        self.split: Split = dataset.split(
+        self.split: Split = splits.split(
             prepared, protocol, validation=train.validation, share=train.validation_share, seed=train.seed
         )
         self.layout = joints = layout.from_table(prepared.meta["layout"], str(prepared.path / "meta.toml"))
@@ -127,7 +128,7 @@ class Run:
             self.clips,
             self.labels,
             self.split.train,
-            dataset.recordings_of(prepared, self.split.train),
+            splits.recordings_of(prepared, self.split.train),
             self.layout,
             data.frames,
             data.follow,
@@ -265,7 +266,7 @@ class Run:
             bar.update()
         self._settle(sums, last)
 
-    def _step(self, numbers: dataset.Integers, step: int) -> Tensor:
+    def _step(self, numbers: Integers, step: int) -> Tensor:
         """Learn from some clips; see `Learner.step`."""
         learning_rate = self.progress.schedule.learning_rate
         rate = schedule.rate(self.settings.train, learning_rate, step, self.batches.steps)

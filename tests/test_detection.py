@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from action_indrnn import api, checkpoint, clip_page, config, dataset, detection, every_frame, models
+from action_indrnn import api, checkpoint, clip_page, config, detection, every_frame, models, splits
 from action_indrnn.checkpoint import Card
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.clip import Clip
@@ -159,7 +159,7 @@ def test_a_detector_learns_made_actions_and_its_rule_is_in_the_file(
     assert Recognizer.load(result.model).stream().settings.rule == card.rule
     found = api.evaluate(result.model, made_set, "xsub", over_time=True)
     assert found.early.accuracy[100] == pytest.approx(found.report.top(1))
-    clips, split, labels = Clips.of_set(made_set), dataset.split(made_set, "xsub"), made_set.column("label")
+    clips, split, labels = Clips.of_set(made_set), splits.split(made_set, "xsub"), made_set.column("label")
     paused = found.streams[1]
     assert paused.streams == "clips with pauses"
     assert paused.found > 0.1

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from scipy.io import savemat
 
-from action_indrnn import dataset
+from action_indrnn import splits
 from action_indrnn.data_prep import archive, catalogue, layout, preprocess, protocols
 from action_indrnn.data_prep.data_set import Left, Sample
 from action_indrnn.data_prep.untrimmed import Action
@@ -226,7 +226,7 @@ def test_a_prepared_set_has_the_data_set_s_columns_and_protocols(tmp_path: Path)
     assert "expected each clip once, found it again" in again
     assert prepared.clip(0).joints.shape == (1, 2, 20, 3)
     assert not prepared.clip(0).joints[0, 0, 3].any()  # the spine is the origin
-    split = dataset.split(prepared, "as1", validation="clips")
+    split = splits.split(prepared, "as1", validation="clips")
     assert sorted(prepared.column("label")[np.concatenate([split.train, split.validation])]) == [5, 5]
     assert len(split.test) == 2
     with pytest.raises(ValueError, match="expected a column 'camera', found"):

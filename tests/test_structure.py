@@ -43,7 +43,7 @@ FLOORS = [
     {"run_folder", "outcome", "optimisation", "batches", "task_language", "streaming", "task_curve"},
     {"evaluation", "checkpoint"},
     {"every_frame"},
-    {"step", "folds", "faults"},
+    {"step", "folds", "faults", "splits"},
     {"dataset", "augment", "models", "schedule", "interrupt", "task_config"},
     {"graph", "dense", "convolutional", "ensemble"},
     {"blocks"},
