@@ -73,8 +73,8 @@ class Batches:
         self.pieces = pieces
         joints = clips.rows.shape[1]
         self.swapped = augment.mirrored_joints(joints, layout.pairs).to(device)
-        self.limbs = augment.limbs_of(joints, layout.bones).to(device)
-        self.forks = augment.forks_of(self.limbs.cpu(), layout.bones).to(device)
+        limbs = augment.limbs_of(joints, layout.bones)
+        self.limbs, self.forks = limbs.to(device), augment.forks_of(limbs, layout.bones).to(device)
         if settings.data.graft and not len(self.forks):
             raise ValueError("data.graft: expected a joint layout with limbs, found none")
         self.like = _by_class(labels, numbers) if settings.data.graft else {}

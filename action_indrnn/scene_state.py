@@ -11,7 +11,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from action_indrnn.data_prep.clip import Floats
 from action_indrnn.decision import Decision, Segment
 from action_indrnn.people import Person
 from action_indrnn.scene import Followed, Scene
@@ -37,7 +36,7 @@ def save(scene: Scene, classes: Sequence[str]) -> bytes:
         "time": scene.time,
         "slot": scene.slot,
         "people": [
-            [name, person.centre, person.time, person.motion, _listed(person.pose)]
+            [name, person.centre, person.time, person.motion, *_held(person)]
             for name, person in scene.people.known.items()
         ],
         "names": list(scene.people.names.items()),
@@ -78,17 +77,14 @@ def restore(scene: Scene, classes: Sequence[str], state: bytes) -> None:
     )
     scene.people.names = dict(table["names"])
     scene.people.known = {
-        name: Person(-1, centre, time, motion, _pose(*pose))
+        name: Person(-1, centre, time, motion, *(np.array(joints, np.float32) for joints in pose))
         for name, centre, time, motion, *pose in table["people"]
     }
 
 
-def _listed(pose: Floats | None) -> list[Any] | None:
-    return None if pose is None else pose.tolist()
-
-
-def _pose(listed: list[Any] | None = None) -> Floats | None:
-    return None if listed is None else np.array(listed, np.float32)
+def _held(person: Person) -> list[Any]:
+    """The pose as JSON's types, if there is one: without, a state is what it was before poses were held."""
+    return [] if person.pose is None else [person.pose.tolist()]
 
 
 def _table(decision: Decision) -> dict[str, Any]:
