@@ -12,8 +12,8 @@ DatasetName = Annotated[
     str,
     typer.Argument(
         metavar="DATASET",
-        help="ntu60, ntu120, sbu, msr-action3d, utkinect, florence3d, made, custom, pyskl, ctr-gcn-npz, "
-        "stgcn-npy.",
+        help="ntu60, ntu120, sbu, msr-action3d, utkinect, florence3d, nw-ucla, utd-mhad, made, custom, "
+        "pyskl, ctr-gcn-npz, stgcn-npy.",
     ),
 ]
 

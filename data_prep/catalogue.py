@@ -7,7 +7,9 @@ from action_indrnn.data_prep import custom, made, ntu, padded, pyskl
 from action_indrnn.data_prep.data_set import DataSet
 from action_indrnn.data_prep.florence3d import FLORENCE3D
 from action_indrnn.data_prep.msr_action3d import MSR_ACTION3D
+from action_indrnn.data_prep.nw_ucla import NW_UCLA
 from action_indrnn.data_prep.sbu import SBU
+from action_indrnn.data_prep.utd_mhad import UTD_MHAD
 from action_indrnn.data_prep.utkinect import UTKINECT
 
 
@@ -35,6 +37,8 @@ DATA_SETS = {
         MSR_ACTION3D,
         UTKINECT,
         FLORENCE3D,
+        NW_UCLA,
+        UTD_MHAD,
     )
 }
 

@@ -83,7 +83,7 @@ def read_json(text: str, source: str) -> tuple[Doubles, tuple[str, ...]]:
     Raises:
         ClipError: damaged; names the line, or frame and field.
     """
-    content = _parsed(text, source)
+    content = parsed(text, source)
     names: tuple[str, ...] = ()
     if isinstance(content, dict):
         names = _names(content.get("joints", []), f"{source}: joints")
@@ -102,7 +102,7 @@ def read_json_lines(text: str, source: str) -> tuple[Doubles, tuple[str, ...]]:
         ClipError: damaged; names line and field.
     """
     lines = (
-        (f"{source}:{number}", _parsed(line, source, number))
+        (f"{source}:{number}", parsed(line, source, number))
         for number, line in enumerate((found[0] for found in _LINE.finditer(text)), 1)
         if line.strip()
     )
@@ -120,7 +120,12 @@ def _after(first: tuple[str, Any], rest: Iterator[tuple[str, Any]]) -> Iterator[
     yield from rest
 
 
-def _parsed(text: str, source: str, line: int = 0) -> Any:
+def parsed(text: str, source: str, line: int = 0) -> Any:
+    """The value of a JSON text; in JSON Lines, of its line `line`.
+
+    Raises:
+        ClipError: none; names line and column.
+    """
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

@@ -58,6 +58,8 @@ def test_a_body_or_joint_count_beyond_belief(line: int) -> None:
         ("sbu", "s01s02/01/001/skeleton_pos.txt"),
         ("msr-action3d", "a01_s01_e01_skeleton3D.txt"),
         ("florence3d", "skeletal_data.mat"),
+        ("nw-ucla", "a01_s01_e00_v01.json"),
+        ("utd-mhad", "a1_s1_t1_skeleton.mat"),
     ],
 )
 def test_a_file_of_ten_gigabytes_without_a_line_end(tmp_path: Path, data_set: str, name: str) -> None:

@@ -1,9 +1,10 @@
 """The readers of the small data sets, on made files; with the real archives at hand, on those too.
 
-The environment variable ACTION_INDRNN_DATA names a folder that holds sbu.zip, msr-action3d.zip, utkinect.zip
-and florence3d.zip; without it the tests of the archives are skipped.
+The environment variable ACTION_INDRNN_DATA names a folder that holds some of sbu.zip, msr-action3d.zip,
+utkinect.zip, florence3d.zip, nw-ucla.zip and utd-mhad.zip; the tests of the others are skipped.
 """
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -161,6 +162,8 @@ def test_utkinect(tmp_path: Path) -> None:
         ("sbu", {"s01s02/01/001/skeleton_pos.txt": ""}),
         ("msr-action3d", {"a01_s01_e01_skeleton3D.txt": ""}),
         ("utkinect", {"joints_s01_e01.txt": "", "actionLabel_modified.txt": ""}),
+        ("nw-ucla", {"a01_s01_e01_v01.json": ""}),
+        ("utd-mhad", {"a1_s1_t1_skeleton.mat": ""}),
     ],
 )
 def test_a_damaged_archive_beside_recordings_is_left_out(
@@ -206,6 +209,58 @@ def test_florence3d_of_other_content(tmp_path: Path) -> None:
         read("florence3d", tmp_path)
 
 
+def test_nw_ucla(tmp_path: Path) -> None:
+    joints = RNG.uniform(-1, 1, (6, 20, 3))
+    text = json.dumps({"file_name": "a08_s02_e03_v01", "skeletons": joints.tolist(), "label": 7})
+    raw = write(
+        tmp_path,
+        {
+            "all/a08_s02_e03_v01.json": text,
+            "all/a07_s02_e03_v01.json": text,
+            "all/a08_s02_e03_v04.json": text,
+            "all/a01_s01_e00_v01.json": text.replace("skeletons", "joints"),
+            "all/a01_s01_e00_v02.json": json.dumps({"skeletons": joints[:, :19].tolist()}),
+            "all/a01_s01_e00_v03.json": '{"skeletons": [\n[1, }',
+            "all/a01_s01_e01_v01.json": json.dumps({"skeletons": [[[0, 0]], []]}),
+            "all/val_label.json": "not read",
+        },
+    )
+    (sample,), left = read("nw-ucla", raw)
+    np.testing.assert_allclose(sample.clip.joints[0], joints, atol=1e-6)
+    assert sample.clip.name == "a08_s02_e03_v01"
+    assert sample.columns == {"label": 6, "subject": 2, "camera": 1, "replication": 3}
+    assert catalogue.find("nw-ucla").classes[6] == "donning"
+    reasons = {one.name: one.reason for one in left}
+    assert "expected action 1, 2, 3, 4, 5, 6, 8, 9, 11, 12, subject 1" in reasons["a07_s02_e03_v01"]
+    assert "camera 1 to 3, found a08_s02_e03_v04" in reasons["a08_s02_e03_v04"]
+    assert "expected 'skeletons', a list of frames: 'skeletons'" in reasons["a01_s01_e00_v01"]
+    assert "expected skeletons (T, 20, 3), found (6, 19, 3)" in reasons["a01_s01_e00_v02"]
+    assert "a01_s01_e00_v03.json:2: column 5: Expecting value" in reasons["a01_s01_e00_v03"]
+    assert "expected 'skeletons', a list of frames: setting an array" in reasons["a01_s01_e01_v01"]
+
+
+def test_utd_mhad(tmp_path: Path) -> None:
+    stored = RNG.uniform(-1, 1, (20, 3, 6))
+    stored[0, 1] += 0.7  # the head
+    savemat(tmp_path / "a27_s8_t4_skeleton.mat", {"d_skel": stored}, do_compression=True)
+    savemat(tmp_path / "a28_s8_t4_skeleton.mat", {"d_skel": stored})
+    savemat(tmp_path / "a1_s1_t1_skeleton.mat", {"d_skel": stored[:19]})
+    savemat(tmp_path / "a1_s1_t2_skeleton.mat", {"d_iner": stored})
+    (tmp_path / "a1_s1_t3_skeleton.mat").write_bytes(b"torn")
+    (sample,), left = read("utd-mhad", tmp_path)
+    names = layout.load("kinect20").joints
+    found = dict(zip(names, sample.clip.joints[0].transpose(1, 2, 0), strict=True))
+    for name, theirs in (("head", 0), ("shoulder centre", 1), ("spine", 2), ("hip centre", 3)):
+        np.testing.assert_allclose(found[name], stored[theirs], atol=1e-6)
+    np.testing.assert_allclose(found["right foot"], stored[19], atol=1e-6)
+    assert sample.columns == {"label": 26, "subject": 8, "replication": 4}
+    reasons = {one.name: one.reason for one in left}
+    assert "expected action 1 to 27 and subject 1 to 8" in reasons["a28_s8_t4"]
+    assert "expected d_skel (20, 3, T), found (19, 3, 6)" in reasons["a1_s1_t1"]
+    assert "expected d_skel (20, 3, T), found none" in reasons["a1_s1_t2"]
+    assert "a1_s1_t3_skeleton.mat: expected MATLAB's format" in reasons["a1_s1_t3"]
+
+
 def test_a_prepared_set_has_the_data_set_s_columns_and_protocols(tmp_path: Path) -> None:
     table = np.column_stack([RNG.uniform(-1, 1, (40, 3)), np.ones(40)])
     files = {
@@ -233,21 +288,37 @@ def test_a_prepared_set_has_the_data_set_s_columns_and_protocols(tmp_path: Path)
         prepared.column("camera")
 
 
-@pytest.mark.skipif(not DATA, reason="ACTION_INDRNN_DATA names no folder of archives")
-@pytest.mark.parametrize("name", ["sbu", "msr-action3d", "utkinect", "florence3d"])
+CLIPS = {
+    "sbu": 282,
+    "msr-action3d": 557,
+    "utkinect": 199,
+    "florence3d": 215,
+    "nw-ucla": 1484,
+    "utd-mhad": 861,
+}
+FRAMES = {  # in which the first body is seen
+    "sbu": 13_644,
+    "msr-action3d": 21_825,
+    "utkinect": 5_829,
+    "florence3d": 4_016,
+    "nw-ucla": 58_534,
+    "utd-mhad": 58_299,
+}
+
+
+@pytest.mark.parametrize("name", CLIPS)
 def test_the_archives_give_every_clip(name: str, tmp_path: Path) -> None:
+    if not DATA or not (Path(DATA) / f"{name}.zip").exists():
+        pytest.skip(f"no {name}.zip in a folder that ACTION_INDRNN_DATA names")
     data_set = catalogue.find(name)
     summary = preprocess.preprocess(data_set, [Path(DATA) / f"{name}.zip"], tmp_path / "set")
     assert summary.whole
-    assert summary.clips == {"sbu": 282, "msr-action3d": 557, "utkinect": 199, "florence3d": 215}[name]
+    assert summary.clips == CLIPS[name]
     assert summary.skipped == {"msr-action3d": 10, "utkinect": 1}.get(name, 0)
     assert summary.counts == data_set.counts
     prepared = archive.read(tmp_path / "set")
     rows_seen = prepared.joints[~np.isnan(prepared.joints[:, 0, 0])]
-    assert (
-        len(rows_seen)
-        == {"sbu": 13_644, "msr-action3d": 21_825, "utkinect": 5_829, "florence3d": 4_016}[name]
-    )
+    assert len(rows_seen) == FRAMES[name]
     joints = layout.load(data_set.layout)
     left, right = np.array(joints.across).T
     facing = (rows_seen[:, left, 0] < rows_seen[:, right, 0]).mean()
