@@ -13,8 +13,9 @@ Shapes: `T` frames, `B` clips in a batch, `M` bodies, `V` joints, `C` channels, 
 `F` features, `K` classes; see `graph_layers`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import combinations, product
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ from action_indrnn.graph_layers import (
     InputNorm,
     partitions,
 )
-from action_indrnn.layers import Linear
+from action_indrnn.layers import BatchNormOverTime, Linear
 from action_indrnn.networks import Graph
 from action_indrnn.streams import Streams
 
@@ -131,22 +132,52 @@ class SeenPooling(nn.Module):
         return torch.cat(parts, dim=1), torch.cat((held, mean, steps), dim=1)
 
 
+def _is_far(name: str) -> bool:
+    """Whether a stream is of pairs of joints."""
+    return name.startswith("distance")
+
+
+def distances_of_bodies(pairs: Tensor, joints: int, bodies: int) -> Tensor:
+    """Which distances are a body's: between its own ends, then from each of its ends to the other's, (M, D).
+
+    Args:
+        pairs: (P, 2) of `Streams`: of joints, numbered through all bodies' joints.
+        joints: V of a body.
+        bodies: M, at most two.
+    """
+    number = {tuple(sorted(pair)): at for at, pair in enumerate(pairs.tolist())}
+    ends = sorted({joint for pair in number for joint in pair if joint < joints})
+    rows = []
+    for body in range(bodies):
+        own = [(body * joints + a, body * joints + b) for a, b in combinations(ends, 2)]
+        far = [
+            (body * joints + a, other * joints + b)
+            for other in range(bodies)
+            if other != body
+            for a, b in product(ends, ends)
+        ]
+        rows.append([number[min(pair), max(pair)] for pair in (*own, *far)])
+    return torch.tensor(rows)
+
+
 class GraphIndRNN(Classifier):
-    """Every joint's streams embedded, graph layers, joints pooled, a recurrent layer, bodies pooled.
+    """Every joint's streams embedded, graph layers, joints read, recurrent layers, bodies pooled.
 
     Args:
         config: of the network.
         features: F, joints of M bodies after one another, three coordinates each.
         classes: K.
         layout: of the joints.
-        streams: what a joint gets in place of its place; a bone belongs to its child.
+        streams: what a joint gets in place of its place; a bone belongs to its child. Distances go to the
+            first body layer, beside the joints.
 
     Raises:
-        ValueError: the features are not whole bodies of the layout, or no stream tells who is there, or one
-            is of pairs of joints.
+        ValueError: the features are not whole bodies of the layout, or no stream tells who is there, or
+            distances are asked for between more than two bodies.
     """
 
     bone: Tensor
+    distances: Tensor
 
     def __init__(
         self, config: Graph, features: int, classes: int, layout: Layout, streams: Streams | None = None
@@ -167,22 +198,29 @@ class GraphIndRNN(Classifier):
             raise ValueError(
                 f"data.streams: expected joint or bone among them for a graph, found {', '.join(names)}"
             )
-        if of_pairs := [name for name in names if name.startswith("distance")]:
-            raise ValueError(
-                f"data.streams: expected streams of single joints or bones for a graph, found {of_pairs[0]}"
-            )
+        far = [name for name in names if _is_far(name)]
+        if far and bodies > 2:
+            raise ValueError(f"data.streams: expected at most 2 bodies for {far[0]}, found {bodies}")
         super().__init__(features, classes, config.units, streams=streams)
-        self.names, self.bodies, self.joints, self.centre = names, bodies, joints, layout.centre
+        self.names = names
+        self.widths = [features] if streams is None else list(streams.widths)
+        self.bodies, self.joints, self.centre = bodies, joints, layout.centre
         bones = {child: number for number, (child, _) in enumerate(layout.bones)}
         at = torch.tensor([bones.get(joint, len(bones)) for joint in range(joints)])
         self.register_buffer("bone", at, persistent=False)  # (V,); behind all bones: none
-        inputs = 3 * (len(names) + 2 * ("joint" in names))
+        inputs = 3 * (len(names) - len(far) + 2 * ("joint" in names))
         self.norm = InputNorm(inputs)
         self.embedding = _evenly(Linear(inputs, channels))
         graph = partitions(layout)
         self.layers = nn.ModuleList(GraphLayer(config, graph, bodies) for _ in range(config.layers))
         self.flat = config.joints == "flat"
         width = channels * (joints if self.flat else 2)
+        self.distance_norm: nn.Module | None = None
+        if streams is not None and far:
+            own = distances_of_bodies(streams.pairs, joints, bodies)
+            self.register_buffer("distances", own, persistent=False)
+            self.distance_norm = BatchNormOverTime(len(far) * own.shape[1])
+            width += len(far) * own.shape[1]
         self.body_layers = nn.ModuleList(
             BodyLayer(config, config.units if index else width, bodies, last=index == config.body_layers - 1)
             for index in range(config.body_layers)
@@ -205,12 +243,17 @@ class GraphIndRNN(Classifier):
 
     def body(self, x: Tensor, recur: Recur) -> Tensor:
         """Returns (T, B, H + 1): the largest of the bodies' units, and 1 where a body is there, else 0."""
-        points, there = self._points(x)
+        streams = dict(zip(self.names, torch.split(x, self.widths, dim=2), strict=True))
+        points, there = self._points(streams)
         bodies = Bodies.of(there, x.dtype, pack=self.training)
         y = self.embedding(self.norm(bodies.take(points), bodies.mask))
         for layer in self.layers:
             y = recur(partial(layer, bodies=bodies), y)
         z = y.transpose(1, 2).flatten(2) if self.flat else torch.cat((y.mean(dim=1), y.amax(dim=1)), dim=2)
+        if self.distance_norm is not None:
+            far = [stream[..., self.distances] for name, stream in streams.items() if _is_far(name)]
+            of_bodies = bodies.take(torch.cat(far, dim=3)[:, None])[:, 0]  # (T, R, D)
+            z = torch.cat((z, self.distance_norm(of_bodies)), dim=2)
         z = z[:, None]  # (T, 1, R, C)
         for layer in self.body_layers:
             z = recur(partial(layer, bodies=bodies), z)
@@ -219,17 +262,17 @@ class GraphIndRNN(Classifier):
         best = z.masked_fill(~there[..., None], -torch.inf).amax(dim=2)
         return torch.cat((best.masked_fill(~somebody, 0), somebody.to(z.dtype)), dim=2)
 
-    def _points(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _points(self, streams: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Returns every joint's streams (T, V, B, M, C), and which bodies are there (T, B, M).
 
         A place is told from the body's own centre, beside it that centre, and from the others' centres.
         """
-        widths = [len(self.bone) - name.startswith("bone") for name in self.names]
         parts: list[Tensor] = []
         there: Tensor | None = None
-        streams = torch.split(x, [3 * self.bodies * width for width in widths], dim=2)
-        for name, width, stream in zip(self.names, widths, streams, strict=True):
-            points = stream.reshape(*x.shape[:2], self.bodies, width, 3)  # (T, B, M, V, 3)
+        for name, stream in streams.items():
+            if _is_far(name):
+                continue
+            points = stream.reshape(*stream.shape[:2], self.bodies, -1, 3)  # (T, B, M, V, 3)
             if there is None and not name.endswith("motion"):
                 there = (points != 0).flatten(3).any(dim=3)
             if name.startswith("bone"):

@@ -11,7 +11,7 @@ from action_indrnn.config import Config
 from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.layout import Layout
-from action_indrnn.graph import GraphIndRNN, SeenPooling
+from action_indrnn.graph import GraphIndRNN, SeenPooling, distances_of_bodies
 from action_indrnn.graph_layers import Bodies, BodyRecurrence, GraphConvolution, InputNorm, partitions
 from action_indrnn.networks import Graph
 from action_indrnn.training import Run
@@ -31,6 +31,7 @@ ROW = tomllib.loads(
 )
 FOUR = layout.from_table(ROW, "row")
 STREAMS = ("joint", "bone", "motion", "bone-motion")
+FAR = ("distance", "joint", "motion", "distance-motion")
 ANY = [
     {},
     {"pooling": "both", "weights": "channel", "norm": "before", "joints": "pooled"},
@@ -91,9 +92,10 @@ def test_size() -> None:
     assert pooled == flat - v * c * h + 2 * c * h
 
 
+@pytest.mark.parametrize("streams", [STREAMS, FAR])
 @pytest.mark.parametrize("model", ANY)
-def test_gradients_reach_every_parameter(model: dict[str, object]) -> None:
-    made = network(**model).train()
+def test_gradients_reach_every_parameter(model: dict[str, object], streams: tuple[str, ...]) -> None:
+    made = network(streams=streams, **model).train()
     F.cross_entropy(made(clips())[0], torch.arange(4)).backward()
     for name, parameter in made.named_parameters():
         assert parameter.grad is not None, name
@@ -143,6 +145,37 @@ def test_bodies_may_stand_in_any_order(model: dict[str, object]) -> None:
     assert (made(moved)[0] - made(x)[0]).abs().max() > 1e-3
 
 
+def test_whose_a_distance_is() -> None:
+    """Two bodies of joints a, b, c, d, of which c is no end: between a 0, b 1, d 3 and a 4, b 5, d 7."""
+    made = network(streams=FAR)
+    assert made.streams is not None
+    pairs = [tuple(pair) for pair in made.streams.pairs.tolist()]
+    own = [[pairs[at] for at in row] for row in made.distances.tolist()]
+    assert own[0][:3] == [(0, 1), (0, 3), (1, 3)]
+    assert own[1][:3] == [(4, 5), (4, 7), (5, 7)]
+    assert own[0][3:] == [(a, b) for a in (0, 1, 3) for b in (4, 5, 7)]
+    assert own[1][3:] == [(a, b) for b in (4, 5, 7) for a in (0, 1, 3)]
+    alone = distances_of_bodies(torch.tensor([[0, 1], [0, 3], [1, 3]]), 4, 1)
+    assert alone.tolist() == [[0, 1, 2]]
+
+
+def test_distances_reach_the_first_body_layer_whatever_the_order_of_bodies_and_streams() -> None:
+    made, x = network(streams=FAR), clips()
+    assert made.body_layers[0].linear.in_features == 4 * 8 + 2 * (3 + 9)
+    assert made.embedding.in_features == 3 * 4  # two streams of a joint, the centre, the other's centre
+    turned = x.unflatten(2, (2, 12)).flip(2).flatten(2)
+    torch.testing.assert_close(made(turned)[0], made(x)[0])
+    made.body_layers[0].linear.weight.data[:, :32] = 0  # distances alone
+    far = made(x)[0]
+    moved = x.unflatten(2, (2, 4, 3)) + (x.unflatten(2, (2, 4, 3)) != 0).any(4, keepdim=True).any(3, True)
+    torch.testing.assert_close(made(moved.flatten(2))[0], far)  # all who are there step aside together
+    moved[:, :, 1, 3] *= 1.5
+    assert (made(moved.flatten(2))[0] - far).abs().max() > 1e-3
+    renamed = network(streams=("joint", "motion", "distance", "distance-motion"))
+    renamed.load_state_dict(network(streams=FAR).state_dict())
+    torch.testing.assert_close(renamed(x)[0], network(streams=FAR)(x)[0])
+
+
 def test_a_body_hears_of_the_others_and_only_of_those_who_are_there() -> None:
     there = torch.tensor([[[True, True, False], [True, False, False]]])  # (T, B, M)
     bodies = Bodies.of(there, torch.float32, pack=False)
@@ -153,9 +186,12 @@ def test_a_body_hears_of_the_others_and_only_of_those_who_are_there() -> None:
     assert packed.others(x[:, packed.columns]).flatten().tolist() == [2, 1, 0]
 
 
+@pytest.mark.parametrize("streams", [STREAMS, FAR])
 @pytest.mark.parametrize("model", ANY)
-def test_bodies_that_are_never_there_are_not_computed_and_nothing_changes(model: dict[str, object]) -> None:
-    made, x = network(**model), clips()
+def test_bodies_that_are_never_there_are_not_computed_and_nothing_changes(
+    model: dict[str, object], streams: tuple[str, ...]
+) -> None:
+    made, x = network(streams=streams, **model), clips()
     expected, states = made(x)
     made.training = True  # of the network alone: its normalisations stay as they are
     found, packed = made(x)
@@ -174,9 +210,12 @@ def test_empty_frames_around_a_clip_change_nothing(pooling: str) -> None:
 
 
 @pytest.mark.parametrize("cuts", [(1,), (3, 7), tuple(range(1, 9))])
+@pytest.mark.parametrize("streams", [STREAMS, FAR])
 @pytest.mark.parametrize("model", ANY)
-def test_a_stream_gives_the_whole_clips_logits(model: dict[str, object], cuts: tuple[int, ...]) -> None:
-    made, x = network(**model), clips()
+def test_a_stream_gives_the_whole_clips_logits(
+    model: dict[str, object], cuts: tuple[int, ...], streams: tuple[str, ...]
+) -> None:
+    made, x = network(streams=streams, **model), clips()
     expected, last = made(x)
     state = None
     for part in torch.tensor_split(x, cuts):
@@ -199,8 +238,9 @@ def test_pooling_by_hand() -> None:
     assert pooling(x)[0].tolist() == [[2, 3]]
 
 
-def test_a_network_that_walks_back_sees_the_reversed_clip() -> None:
-    ahead, back = network(), network()
+@pytest.mark.parametrize("streams", [STREAMS, FAR])
+def test_a_network_that_walks_back_sees_the_reversed_clip(streams: tuple[str, ...]) -> None:
+    ahead, back = network(streams=streams), network(streams=streams)
     back.turn()
     x = clips()
     torch.testing.assert_close(back(x)[0], ahead(x.flip(0))[0])
@@ -279,6 +319,8 @@ def test_what_does_not_fit_is_refused() -> None:
         models.build(settings(groups=3), 150, 5, NTU)
     with pytest.raises(ValueError, match="expected joint or bone among them for a graph, found motion"):
         models.build(settings("motion"), 150, 5, NTU)
+    with pytest.raises(ValueError, match=r"streams: expected at most 2 bodies for distance, found 3"):
+        models.build(settings("joint", "distance"), 36, 5, FOUR)
 
 
 def test_it_trains_on_made_data_and_its_file_gives_it_back(made_set: PreparedSet, tmp_path: Path) -> None:
@@ -301,14 +343,15 @@ def test_it_trains_on_made_data_and_its_file_gives_it_back(made_set: PreparedSet
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-def test_the_exported_step_gives_the_streams_logits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("streams", [STREAMS, FAR])
+def test_the_exported_step_gives_the_streams_logits(tmp_path: Path, streams: tuple[str, ...]) -> None:
     for package in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(package)
     from action_indrnn import onnx_step
 
     small = {"layers": 1, "body_layers": 1, "groups": 1}
-    card = recognizer().card.model_copy(update={"config": settings(**small)})
-    made = network(NTU, **small)
+    card = recognizer().card.model_copy(update={"config": settings(*streams, **small)})
+    made = network(NTU, streams=streams, **small)
     assert onnx_step.export(made, card, tmp_path / "step.onnx")[0] < 1e-4
     session = onnx_step.session((tmp_path / "step.onnx").read_bytes())
     state = np.zeros((4, sum(module.units for module in made.memories())), np.float32)

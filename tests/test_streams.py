@@ -167,7 +167,5 @@ def test_what_cannot_be() -> None:
         Streams(9, ("bone",), 3, ())
     with pytest.raises(ValueError, match="a joint layout with bones, found none"):
         Streams(9, ("distance",), 3, ())
-    with pytest.raises(ValueError, match="streams of single joints or bones for a graph, found distance"):
-        build(config.load("graph", ("data.streams=['joint', 'distance']",)), 150, 4, NTU)
     with pytest.raises(ValueError, match=r"data\.streams: expected a non-empty list, each element one of"):
         config.load("plain", ("data.streams=['velocity']",))
