@@ -42,8 +42,9 @@ class Layout:
         name: the layout's name, as in `meta.toml` and model files.
         joints: V joint names.
         bones: (child, parent) pairs; the joint that is nobody's child is the root.
-        pairs: (left, right) pairs that a mirror image swaps.
-        across: (left, right) pairs whose line runs across the body, for view alignment.
+        pairs: (left, right) pairs that a mirror image swaps; none where there is no left and right.
+        across: (left, right) pairs whose line runs across the body, for view alignment; none where a body
+            faces nowhere, as a hand does: its clips are not turned.
         centre: the joint that clips are centred on.
         unit, up: of clip files in this layout; prepared sets are in metres with y up.
         mirrored: whether clip files hold mirror images, as left-handed axes do.
@@ -107,10 +108,10 @@ def from_table(table: Mapping[str, Any], source: str) -> Layout:
     """The layout that a table describes.
 
     Args:
-        table: `name`, `joints`, `centre`, and by joint name `bones` (child, parent), `pairs` and `across`
-            (left, right); where they differ from the house's, `unit`, `up` and `mirrored`; and `to`, a table
-            for each layout that this one can become: a joint's sources, as a list, of which it is the mean,
-            or as a table of shares.
+        table: `name`, `joints`, `centre`, and by joint name `bones` (child, parent); where there is a left
+            and right, `pairs` and `across` (left, right); where they differ from the house's, `unit`, `up`
+            and `mirrored`; and `to`, a table for each layout that this one can become: a joint's sources, as
+            a list, of which it is the mean, or as a table of shares.
         source: what to call the table in an error.
 
     Raises:
@@ -118,7 +119,7 @@ def from_table(table: Mapping[str, Any], source: str) -> Layout:
             tree.
     """
     _check_keys(table, _KEYS, source)
-    for key in ("name", "joints", "bones", "pairs", "across", "centre"):
+    for key in ("name", "joints", "bones", "centre"):
         if key not in table:
             raise ValueError(f"{source}: expected the key '{key}', found {sorted(table)}")
     name, joints = table["name"], table["joints"]
@@ -133,7 +134,7 @@ def from_table(table: Mapping[str, Any], source: str) -> Layout:
         return joints.index(joint)
 
     def numbers(key: str) -> tuple[tuple[int, int], ...]:
-        rows = table[key]
+        rows = table.get(key, [])
         if not isinstance(rows, list | tuple) or not all(_are_words(row) and len(row) == 2 for row in rows):
             raise ValueError(f"{source}: {key}: expected a list of pairs of joints, found {str(rows)[:80]}")
         alone = [first for first, second in rows if first == second]
@@ -179,11 +180,11 @@ def from_table(table: Mapping[str, Any], source: str) -> Layout:
         },
     )
     children = [child for child, _ in layout.bones]
-    if len(layout.parents()) != len(joints) or len(children) != len(joints) - 1 or not layout.across:
+    if len(layout.parents()) != len(joints) or len(children) != len(joints) - 1:
         loose = [joint for place, joint in enumerate(joints) if place not in children]
         raise ValueError(
-            f"{source}: expected at least one line 'across' and bones (child, parent) that hang every joint "
-            f"but one on another; nobody's child: {', '.join(loose) or 'none'}"
+            f"{source}: expected bones (child, parent) that hang every joint but one on another; "
+            f"nobody's child: {', '.join(loose) or 'none'}"
         )
     return layout
 

@@ -28,13 +28,16 @@ _FORWARD = (
 def unchecked(layout: Layout) -> str:
     """What cannot be told of clips of a layout, and why; empty where all can."""
     words = [key(joint) for joint in layout.joints]
-    forward = any(_sign(layout, words, kinds) for kinds in _FORWARD)
+    forward = bool(layout.across) and any(_sign(layout, words, kinds) for kinds in _FORWARD)
     heads, hips = _ends(words)
     found = [
         *(
             []
             if forward
-            else ["left and right are swapped: no bone from ankle to foot or toe, or of leg or arm"]
+            else [
+                "left and right are swapped: no line across, or no bone from ankle to foot or toe, or of leg "
+                "or arm"
+            ]
         ),
         *([] if heads and hips else ["up is down: no joint named head or nose, or none hip or pelvis"]),
     ]
@@ -82,6 +85,8 @@ def doubts(clip: Clip, layout: Layout) -> list[Doubt]:
 
 def _side(poses: Doubles, words: Sequence[str], layout: Layout) -> float:
     """How far what is called right lies to the right of where the person faces; 0 if that cannot be told."""
+    if not layout.across:
+        return 0.0
     left, right = np.array(layout.across).T
     across = (poses[:, right] - poses[:, left]).mean(axis=1)  # (n, 3)
     for kinds in _FORWARD:

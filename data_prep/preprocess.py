@@ -176,6 +176,11 @@ def _check_options(data_set: DataSet, view: View, recipe: Recipe) -> None:
             f"{data_set.title}: expected the view {' or '.join(known)}, as its clips were made with "
             f"'{data_set.view}', which cannot be undone; found '{view}'"
         )
+    joint_layout = data_set.joint_layout()
+    if view in ("first-frame", "whole-clip") and view != data_set.view and not joint_layout.across:
+        raise ValueError(
+            f"{joint_layout.name}: expected a line 'across' in the layout for the view {view}, found none"
+        )
 
 
 def _to_know(plan: Plan | None, tally: _Tally, *, stale: bool) -> Iterator[str]:

@@ -30,8 +30,11 @@ def test_wrong_tables_are_refused() -> None:
     table = layout.load("ntu25").table()
     with pytest.raises(ValueError, match=r"a\.toml: bones: expected one of the 25 joints, found 'hip'"):
         layout.from_table({**table, "bones": [["hip", "neck"]]}, "a.toml")
-    with pytest.raises(ValueError, match=r"a\.toml: expected the key 'pairs'"):
-        layout.from_table({key: value for key, value in table.items() if key != "pairs"}, "a.toml")
+    with pytest.raises(ValueError, match=r"a\.toml: expected the key 'bones'"):
+        layout.from_table({key: value for key, value in table.items() if key != "bones"}, "a.toml")
+    with pytest.raises(ValueError, match=r"but one on another; nobody's child: neck, spine at shoulders$"):
+        bones = [row for row in table["bones"] if row[0] != "neck"]
+        layout.from_table({**table, "bones": bones}, "a.toml")
     with pytest.raises(ValueError, match="expected each joint once"):
         layout.from_table({**table, "joints": ["neck", "neck"]}, "a.toml")
     for change, message in (
@@ -46,6 +49,14 @@ def test_wrong_tables_are_refused() -> None:
             layout.from_table({**table, **change}, "a.toml")
     with pytest.raises(ValueError, match="expected a joint layout out of"):
         layout.load("ntu26")
+
+
+def test_a_layout_may_know_no_left_and_right() -> None:
+    table = layout.load("ntu25").table()
+    del table["pairs"], table["across"]
+    hand = layout.from_table(table | {"name": "hand"}, "hand.toml")
+    assert (hand.pairs, hand.across) == ((), ())
+    assert layout.from_table(hand.table(), "hand.toml") == hand
 
 
 def test_joint_sets_of_as_many_joints_are_told_by_the_whole_number() -> None:
