@@ -6,13 +6,13 @@ frames. A frame of zeros is one in which nobody was seen. Confidences are not ke
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from functools import partial
 
-from action_indrnn.data_prep import sources, tables
+from action_indrnn.data_prep import one_a_file, tables
 from action_indrnn.data_prep.clip import ClipError, from_joints
-from action_indrnn.data_prep.data_set import DataSet, Left, Sample
+from action_indrnn.data_prep.data_set import DataSet, Sample
 from action_indrnn.data_prep.protocols import Protocol
+from action_indrnn.data_prep.sources import Source
 
 _FILE = re.compile(r"(?:.*/)?(a(\d\d)_s(\d\d)_e(\d\d))_skeleton3D\.txt", re.DOTALL)
 _JOINTS = 20
@@ -30,27 +30,16 @@ _SUBSETS = {  # actions
 }
 
 
-def _samples(raw: Sequence[Path]) -> Iterator[Sample | Left]:
-    for source in sources.find(raw, _FILE, "_skeleton3D.txt"):
-        numbers = _FILE.fullmatch(source.member or source.path.as_posix())
-        if numbers is None:  # a folder or an archive beside them that cannot be opened
-            yield Left(source.name, str(source), f"{source}: {source.problem}")
-            continue
-        name = numbers[1]
-        action, subject, take = map(int, numbers.groups()[1:])
-        try:
-            if name in _UNUSED:
-                raise ClipError(f"{name}: on the list of clips that the published protocols leave out")
-            if not (1 <= action <= len(MSR_ACTION3D.classes) and 1 <= subject <= 10):
-                raise ClipError(f"{source}: expected action 1 to 20 and subject 1 to 10, found {name}")
-            table = tables.read(source, 4)
-            if len(table) % _JOINTS:
-                raise ClipError(f"{source}: expected {_JOINTS} lines a frame, found {len(table)} lines")
-            clip = from_joints(name, table[:, :3].reshape(1, -1, _JOINTS, 3), str(source))
-        except (ClipError, OSError) as error:
-            yield Left(name, str(source), str(error))
-            continue
-        yield Sample(clip, {"label": action - 1, "subject": subject, "replication": take})
+def _sample(source: Source, name: str, action: int, subject: int, take: int) -> Sample:
+    if name in _UNUSED:
+        raise ClipError(f"{name}: on the list of clips that the published protocols leave out")
+    if not (1 <= action <= len(MSR_ACTION3D.classes) and 1 <= subject <= 10):
+        raise ClipError(f"{source}: expected action 1 to 20 and subject 1 to 10, found {name}")
+    table = tables.read(source, 4)
+    if len(table) % _JOINTS:
+        raise ClipError(f"{source}: expected {_JOINTS} lines a frame, found {len(table)} lines")
+    clip = from_joints(name, table[:, :3].reshape(1, -1, _JOINTS, 3), str(source))
+    return Sample(clip, {"label": action - 1, "subject": subject, "replication": take})
 
 
 MSR_ACTION3D = DataSet(
@@ -73,6 +62,6 @@ MSR_ACTION3D = DataSet(
     clip_count=557,
     counts={"xsub": (284, 273), "as1": (114, 105), "as2": (116, 112), "as3": (111, 111)},
     columns=("subject", "replication"),
-    samples=_samples,
+    samples=partial(one_a_file.samples, wanted=_FILE, what="_skeleton3D.txt", read=_sample),
     takes=_FILE.fullmatch,
 )

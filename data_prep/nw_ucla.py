@@ -6,14 +6,13 @@ subject, take, camera; `skeletons` (T, 20, 3), metres, joints in the order of Ki
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 
-from action_indrnn.data_prep import clip_text, sources
+from action_indrnn.data_prep import clip_text, one_a_file
 from action_indrnn.data_prep.clip import ClipError, from_joints
-from action_indrnn.data_prep.data_set import DataSet, Left, Sample
+from action_indrnn.data_prep.data_set import DataSet, Sample
 from action_indrnn.data_prep.protocols import Protocol
 from action_indrnn.data_prep.sources import Source
 
@@ -31,18 +30,6 @@ _ACTIONS = {
     11: "throw",
     12: "carry",
 }
-
-
-def _samples(raw: Sequence[Path]) -> Iterator[Sample | Left]:
-    for source in sources.find(raw, _FILE, "aAA_sSS_eEE_vVV.json"):
-        numbers = _FILE.fullmatch(source.member or source.path.as_posix())
-        if numbers is None:  # a folder or an archive beside them that cannot be opened
-            yield Left(source.name, str(source), f"{source}: {source.problem}")
-            continue
-        try:
-            yield _sample(source, numbers[1], *map(int, numbers.groups()[1:]))
-        except (ClipError, OSError) as error:
-            yield Left(numbers[1], str(source), str(error))
 
 
 def _sample(source: Source, name: str, action: int, subject: int, take: int, camera: int) -> Sample:
@@ -69,6 +56,6 @@ NW_UCLA = DataSet(
     clip_count=1484,
     counts={"xview": (1020, 464)},
     columns=("subject", "camera", "replication"),
-    samples=_samples,
+    samples=partial(one_a_file.samples, wanted=_FILE, what="aAA_sSS_eEE_vVV.json", read=_sample),
     takes=_FILE.fullmatch,
 )

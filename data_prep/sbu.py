@@ -6,17 +6,17 @@ the inverse. The five folds are those of the field, by pair of people.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 
-from action_indrnn.data_prep import sources, tables
+from action_indrnn.data_prep import one_a_file, tables
 from action_indrnn.data_prep.clip import ClipError, from_joints
-from action_indrnn.data_prep.data_set import DataSet, Left, Sample
+from action_indrnn.data_prep.data_set import DataSet, Sample
 from action_indrnn.data_prep.protocols import Protocol
+from action_indrnn.data_prep.sources import Source
 
-_FILE = re.compile(r"(?:.*/)?s(\d\d)s(\d\d)/(\d\d)/(\d\d\d)/skeleton_pos\.txt", re.DOTALL)
+_FILE = re.compile(r"(?:.*/)?(s(\d\d)s(\d\d)/(\d\d)/(\d\d\d))/skeleton_pos\.txt", re.DOTALL)
 _BODIES, _JOINTS = 2, 15
 # What stands in the file is (1280 - X) / 2560, (960 - Y) / 1920 and Z * 7.8125 / 10000, with X, Y, Z in mm.
 _SCALE, _OFFSET = np.array([-2560.0, -1920.0, 10000 / 7.8125]), np.array([1280.0, 960.0, 0.0])
@@ -31,25 +31,15 @@ FOLDS = (  # test pairs: s01s02 is 102
 _FOLD = {pair: number for number, pairs in enumerate(FOLDS, 1) for pair in pairs}
 
 
-def _samples(raw: Sequence[Path]) -> Iterator[Sample | Left]:
-    for source in sources.find(raw, _FILE, "skeleton_pos.txt"):
-        numbers = _FILE.fullmatch(source.member or source.path.as_posix())
-        if numbers is None:  # a folder or an archive beside them that cannot be opened
-            yield Left(source.name, str(source), f"{source}: {source.problem}")
-            continue
-        first, second, action, repetition = map(int, numbers.groups())
-        pair, name = 100 * first + second, "s{}s{}_{}_{}".format(*numbers.groups())
-        try:
-            if pair not in _FOLD or not 1 <= action <= len(SBU.classes):
-                raise ClipError(f"{source}: expected one of the 21 pairs and action 1 to 8, found {name}")
-            table = tables.read(source, 1 + _BODIES * _JOINTS * 3, ",")
-            joints = (table[:, 1:].reshape(-1, _BODIES, _JOINTS, 3) * _SCALE + _OFFSET) * _METRES
-            clip = from_joints(name, joints.swapaxes(0, 1), str(source))
-        except (ClipError, OSError) as error:
-            yield Left(name, str(source), str(error))
-            continue
-        columns = {"label": action - 1, "subject": pair, "replication": repetition, "fold": _FOLD[pair]}
-        yield Sample(clip, columns)
+def _sample(source: Source, name: str, first: int, second: int, action: int, repetition: int) -> Sample:
+    pair = 100 * first + second
+    if pair not in _FOLD or not 1 <= action <= len(SBU.classes):
+        raise ClipError(f"{source}: expected one of the 21 pairs and action 1 to 8, found {name}")
+    table = tables.read(source, 1 + _BODIES * _JOINTS * 3, ",")
+    joints = (table[:, 1:].reshape(-1, _BODIES, _JOINTS, 3) * _SCALE + _OFFSET) * _METRES
+    clip = from_joints(name, joints.swapaxes(0, 1), str(source))
+    columns = {"label": action - 1, "subject": pair, "replication": repetition, "fold": _FOLD[pair]}
+    return Sample(clip, columns)
 
 
 SBU = DataSet(
@@ -73,6 +63,6 @@ SBU = DataSet(
         "fold5": (217, 65),
     },
     columns=("subject", "replication", "fold"),
-    samples=_samples,
+    samples=partial(one_a_file.samples, wanted=_FILE, what="skeleton_pos.txt", read=_sample),
     takes=_FILE.fullmatch,
 )

@@ -6,32 +6,19 @@ for every action, subject and take but three.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 
-from action_indrnn.data_prep import matlab, sources
+from action_indrnn.data_prep import matlab, one_a_file
 from action_indrnn.data_prep.clip import ClipError, from_joints
-from action_indrnn.data_prep.data_set import DataSet, Left, Sample
+from action_indrnn.data_prep.data_set import DataSet, Sample
 from action_indrnn.data_prep.protocols import Protocol
 from action_indrnn.data_prep.sources import Source
 
 _FILE = re.compile(r"(?:.*/)?(a(\d{1,2})_s(\d)_t(\d))_skeleton\.mat", re.DOTALL)
 _JOINTS = 20
 _ORDER = (3, 2, 1, 0, *range(4, _JOINTS))  # of theirs in Kinect v1's
-
-
-def _samples(raw: Sequence[Path]) -> Iterator[Sample | Left]:
-    for source in sources.find(raw, _FILE, "aA_sS_tT_skeleton.mat"):
-        numbers = _FILE.fullmatch(source.member or source.path.as_posix())
-        if numbers is None:  # a folder or an archive beside them that cannot be opened
-            yield Left(source.name, str(source), f"{source}: {source.problem}")
-            continue
-        try:
-            yield _sample(source, numbers[1], *map(int, numbers.groups()[1:]))
-        except (ClipError, OSError) as error:
-            yield Left(numbers[1], str(source), str(error))
 
 
 def _sample(source: Source, name: str, action: int, subject: int, take: int) -> Sample:
@@ -59,6 +46,6 @@ UTD_MHAD = DataSet(
     clip_count=861,
     counts={"xsub": (431, 430)},
     columns=("subject", "replication"),
-    samples=_samples,
+    samples=partial(one_a_file.samples, wanted=_FILE, what="aA_sS_tT_skeleton.mat", read=_sample),
     takes=_FILE.fullmatch,
 )
