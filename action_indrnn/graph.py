@@ -141,11 +141,11 @@ def distances_of_bodies(pairs: Tensor, joints: int, bodies: int) -> Tensor:
     """Which distances are a body's: between its own ends, then from each of its ends to the other's, (M, D).
 
     Args:
-        pairs: (P, 2) of `Streams`: of joints, numbered through all bodies' joints.
+        pairs: (P, 2) of `Streams`: of joints, numbered through all bodies' joints, the lower first.
         joints: V of a body.
         bodies: M, at most two.
     """
-    number = {tuple(sorted(pair)): at for at, pair in enumerate(pairs.tolist())}
+    number = {tuple(pair): at for at, pair in enumerate(pairs.tolist())}  # the lower joint first
     ends = sorted({joint for pair in number for joint in pair if joint < joints})
     rows = []
     for body in range(bodies):

@@ -39,7 +39,7 @@ def _sample(source: Source, name: str, action: int, subject: int, take: int, cam
     content = clip_text.parsed(source.read().decode("latin-1"), str(source))
     try:
         joints = np.asarray(content["skeletons"], np.float64)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ClipError(f"{source}: expected 'skeletons', a list of frames: {error}") from error
     if joints.ndim != 3 or joints.shape[1:] != (_JOINTS, 3):
         raise ClipError(f"{source}: expected skeletons (T, {_JOINTS}, 3), found {joints.shape}")

@@ -222,6 +222,7 @@ def test_nw_ucla(tmp_path: Path) -> None:
             "all/a01_s01_e00_v02.json": json.dumps({"skeletons": joints[:, :19].tolist()}),
             "all/a01_s01_e00_v03.json": '{"skeletons": [\n[1, }',
             "all/a01_s01_e01_v01.json": json.dumps({"skeletons": [[[0, 0]], []]}),
+            "all/a01_s01_e02_v01.json": f'{{"skeletons": [[[1{400 * "0"}]]]}}',
             "all/val_label.json": "not read",
         },
     )
@@ -237,6 +238,7 @@ def test_nw_ucla(tmp_path: Path) -> None:
     assert "expected skeletons (T, 20, 3), found (6, 19, 3)" in reasons["a01_s01_e00_v02"]
     assert "a01_s01_e00_v03.json:2: column 5: Expecting value" in reasons["a01_s01_e00_v03"]
     assert "expected 'skeletons', a list of frames: setting an array" in reasons["a01_s01_e01_v01"]
+    assert "expected 'skeletons', a list of frames: int too large" in reasons["a01_s01_e02_v01"]
 
 
 def test_utd_mhad(tmp_path: Path) -> None:
