@@ -126,7 +126,7 @@ def combine(
     from action_indrnn import checkpoint
 
     card = checkpoint.combine(models, out)
-    print(f"{card.config.model.members} networks ({card.config.model.kind}, {card.dataset} {card.protocol})")
+    print(f"{card.config.model.members} networks ({card.config.kind}, {card.dataset} {card.protocol})")
     print(f"model file  {out}")
 
 

@@ -215,14 +215,36 @@ class Published(Section):
 
 
 class Config(Section):
-    """A whole configuration file."""
+    """A whole configuration file.
+
+    Attributes:
+        title: in words.
+        model: the network.
+        beside: a second one, of another kind or size, that learns from the same batches; the answer is the
+            mean of both's probabilities.
+        data: what a clip becomes.
+        train: how the weights are found.
+        evaluate: how accuracy is measured.
+        published: what was reported with these settings.
+    """
 
     title: str = ""
     model: Annotated[Model, Field(discriminator="kind")]
+    beside: Annotated[Annotated[Model, Field(discriminator="kind")] | None, OR_NONE] = None
     data: Data = Data()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     published: Annotated[tuple[Published, ...], Field(strict=False)] = ()
+
+    @property
+    def networks(self) -> dict[str, Model]:
+        """The network, and the one beside it if there is one, by the names of their tables."""
+        return {"model": self.model} | ({} if self.beside is None else {"beside": self.beside})
+
+    @property
+    def kind(self) -> str:
+        """The kind of network, or both kinds, in words."""
+        return " and ".join(network.kind for network in self.networks.values())
 
     @property
     def detects(self) -> bool:
@@ -235,11 +257,14 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _answers_every_frame(self) -> "Config":
-        if self.detects and (self.model.pooling != "last" or self.model.bidirectional):
-            raise ValueError(
-                "data.sampling 'every' expects model.pooling 'last' and model.bidirectional false: "
-                "every frame is answered"
-            )
+        for name, network in self.networks.items():
+            if self.detects and (network.pooling != "last" or network.bidirectional):
+                raise ValueError(
+                    f"data.sampling 'every' expects {name}.pooling 'last' and {name}.bidirectional false: "
+                    "every frame is answered"
+                )
+        if self.beside is not None and self.beside.members > 1:
+            raise ValueError(f"beside.members: expected 1, found {self.beside.members}; only model has it")
         return self
 
 

@@ -6,6 +6,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+_NETWORKS = ("model", "beside")  # tables of networks
+
 
 def problems_of(
     error: ValidationError,
@@ -20,7 +22,7 @@ def problems_of(
         error: that pydantic has found.
         table: what was given.
         schema: of the whole file.
-        networks: by their kind, which `[model]` is told apart by.
+        networks: by their kind, which the tables of networks are told apart by.
         shared: what is known of a network of no known kind.
     """
     sections = _sections(table, schema, shared)
@@ -28,9 +30,9 @@ def problems_of(
         if problem["type"] == "value_error":  # of a whole table: keys that do not fit each other
             yield ".".join(map(str, problem["loc"][:1])), str(problem["ctx"]["error"])
             continue
-        # The kind of a network stands behind "model", an index into a list behind its key: neither is a key.
+        # The kind of a network stands behind its table's name, an index into a list behind its key: no keys.
         path = [str(part) for part in problem["loc"]]
-        if path[0] == "model" and len(path) > 1 and path[1] in networks:
+        if path[0] in _NETWORKS and len(path) > 1 and path[1] in networks:
             del path[1]
         row = path.pop(1) if path[0] == "published" and len(path) > 1 else None
         section, key = (path[0], path[1]) if len(path) > 1 else ("", path[0])
@@ -39,9 +41,9 @@ def problems_of(
         value = (place if row is None or not section else place[int(row)]).get(key)
         if problem["type"] == "extra_forbidden":
             yield full, f"unknown key; {_hint(section, key, sections)}"
-        elif full == "model" and isinstance(value, dict | None):
+        elif full in _NETWORKS and isinstance(value, dict | None):
             found = f"found {value['kind']!r}" if value and "kind" in value else "found none"
-            yield "model.kind", f"expected one of {', '.join(map(repr, networks))}, {found}"
+            yield f"{full}.kind", f"expected one of {', '.join(map(repr, networks))}, {found}"
         elif problem["type"] == "missing":
             yield full, "missing"
         else:
@@ -55,11 +57,7 @@ def _sections(
     """Returns the class of every table, the top level under an empty name."""
     found = {"": schema}
     for name, field in schema.model_fields.items():
-        kinds = [
-            kind
-            for kind in get_args(field.annotation) or (field.annotation,)
-            if isinstance(kind, type) and issubclass(kind, BaseModel)
-        ]
+        kinds = list(_tables(field.annotation))
         if len(kinds) == 1:
             found[name] = kinds[0]
         elif kinds:  # networks, told apart by "kind"; without a known one only what they share is known
@@ -67,6 +65,14 @@ def _sections(
             kind = given.get("kind") if isinstance(given, dict) else None
             found[name] = next((k for k in kinds if k.model_fields["kind"].default == kind), shared)
     return found
+
+
+def _tables(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yields the tables that an annotation names, those of unions and of lists too."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _tables(part)
 
 
 def _hint(section: str, key: str, sections: Mapping[str, type[BaseModel]]) -> str:

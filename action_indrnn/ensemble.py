@@ -5,6 +5,7 @@ Shapes: `T` frames, `B` clips in a batch, `F` features, `H` units, `K` classes; 
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from action_indrnn.classifier import Classifier, Memory, Recur, State
 
 
 class Ensemble(Classifier):
-    """Networks trained apart, each with a state of its own.
+    """Networks that know nothing of each other, each with a state of its own.
 
     Args:
         members: networks of the same input and classes.
@@ -37,13 +38,19 @@ class Ensemble(Classifier):
         """Not walked: the members have bodies of their own."""
         raise TypeError("an ensemble has no body")
 
+    def penalty(self) -> Tensor | float:
+        """Returns the sum of the members' penalties, a scalar."""
+        return sum(cast(Classifier, member).penalty() for member in self.members)
+
     def forward(self, x: Tensor, state: State | None = None, every: bool = False) -> tuple[Tensor, State]:
         """Returns the logarithms of the mean probabilities (B, K) after the last step, and all states.
+
+        In training each member learns by itself: then it returns their own logits, (members, B, K).
 
         Args:
             x: features, (T, B, F).
             state: one (B, H) for every module in `memories()`; zeros if not given.
-            every: give them after every step, (T, B, K).
+            every: give them after every step, (T, B, K) or (members, T, B, K).
 
         Raises:
             ValueError: features or a state that do not fit the members.
@@ -57,7 +64,7 @@ class Ensemble(Classifier):
             at += size
             found.append(logits)
             after.extend(own)
-        return mean_logits(found), tuple(after)
+        return torch.stack(found) if self.training else mean_logits(found), tuple(after)
 
 
 def mean_logits(logits: Sequence[Tensor]) -> Tensor:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from action_indrnn import processes
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.kernels import indrnn
-from action_indrnn.layers import MOMENTUM, BatchNormOverTime, IndRNN, Linear, Norm
+from action_indrnn.layers import MOMENTUM, BatchNormOverTime, IndRNN, Linear, Norm, draw_masks
 
 
 def partitions(layout: Layout) -> Tensor:
@@ -192,9 +192,12 @@ class BodyDropout(nn.Module):
             return x
         # Every process draws the masks of all: then a batch gets the same ones, however it is shared.
         steps, clips, count = bodies.there.shape
-        shape = (steps if self.each_step else 1, 1, clips * processes.count(), count, x.shape[3])
-        masks = F.dropout(x.new_ones(shape), self.p)
-        return x * bodies.take(masks[:, :, processes.share(shape[2])])
+        every = clips * processes.count()
+        if self.each_step:
+            kept, scale = draw_masks(self.p, (steps, 1, every, count, x.shape[3]), x.device)
+            return x * bodies.take(kept[:, :, processes.share(every)]).to(x.dtype).mul_(scale)
+        masks = F.dropout(x.new_ones(1, 1, every, count, x.shape[3]), self.p)
+        return x * bodies.take(masks[:, :, processes.share(every)])
 
     def extra_repr(self) -> str:
         """Returns what `print(model)` shows of this layer."""

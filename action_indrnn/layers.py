@@ -5,6 +5,7 @@ Source: Li et al., CVPR 2018 (eq. 4 for the bounds) and arXiv 1910.06251, as in 
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -170,13 +171,28 @@ class BatchNormOverTime(nn.Module):
         return torch.addcmul(norm.bias, x - mean, torch.rsqrt(variance + norm.eps) * norm.weight)
 
 
+def draw_masks(p: float, shape: Sequence[int], device: torch.device) -> tuple[Tensor, float]:
+    """Masks of a shape, true for what is kept, and the factor of what is kept.
+
+    Args:
+        p: share that is dropped, rounded to a 256th: a byte each is six times as fast as a float.
+        shape: of the masks.
+        device: where they are drawn.
+    """
+    size = math.prod(shape)
+    words = torch.randint(-(2**31), 2**31, (-(-size // 4),), dtype=torch.int32, device=device)
+    draws = words.view(torch.uint8)[:size].view(*shape)
+    limit = min(round(256 * p), 255)
+    return draws >= limit, 256 / (256 - limit)
+
+
 class DropoutOverTime(nn.Module):
     """Dropout of sequences.
 
     Args:
         p: probability that a unit is dropped.
         mask: "clip" has one mask for all steps, so a unit is gone for a whole clip (Gal, Ghahramani 2016);
-            "step" draws a new one at every step, with p rounded to a 256th: a byte each is six times as fast.
+            "step" draws a new one at every step; see `draw_masks`.
     """
 
     def __init__(self, p: float, mask: Mask = "clip") -> None:
@@ -194,12 +210,8 @@ class DropoutOverTime(nn.Module):
         if self.mask == "clip":
             masks = F.dropout(x.new_ones(every, units), self.p)
             return x * masks[processes.share(every)]
-        size = steps * every * units
-        words = torch.randint(-(2**31), 2**31, (-(-size // 4),), dtype=torch.int32, device=x.device)
-        draws = words.view(torch.uint8)[:size].view(steps, every, units)
-        limit = min(round(256 * self.p), 255)
-        kept = (draws >= limit)[:, processes.share(every)].to(x.dtype)
-        return x * kept.mul_(256 / (256 - limit))
+        kept, scale = draw_masks(self.p, (steps, every, units), x.device)
+        return x * kept[:, processes.share(every)].to(x.dtype).mul_(scale)
 
     def extra_repr(self) -> str:
         """Returns what `print(model)` shows of this layer."""

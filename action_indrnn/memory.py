@@ -64,6 +64,7 @@ def model_report(path: str) -> dict[str, Any]:
         "path": path,
         "program": card.program,
         "network": card.config.model.model_dump(),
+        "beside": None if card.config.beside is None else card.config.beside.model_dump(),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "causal": model.causal,
         "live": step.of(model).way if model.causal else "none: it needs whole clips",

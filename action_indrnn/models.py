@@ -147,6 +147,9 @@ def build(
         one = model.model_copy(update={"members": 1})
         member = config.model_copy(update={"model": one}) if isinstance(config, Config) else one
         return Ensemble([build(member, features, classes, layout) for _ in range(model.members)])
+    if isinstance(config, Config) and config.beside is not None:
+        alone = [config.model_copy(update={"model": one, "beside": None}) for one in config.networks.values()]
+        return Ensemble([build(one, features, classes, layout) for one in alone])
     names = config.data.streams if isinstance(config, Config) else _JOINTS_ALONE
     classes = config.outputs(classes) if isinstance(config, Config) else classes
     network = _build(model, features, classes, _streams(names, features, layout), layout)

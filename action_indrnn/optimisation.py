@@ -16,6 +16,7 @@ from torch.profiler import record_function
 
 from action_indrnn import processes
 from action_indrnn.config import Train
+from action_indrnn.ensemble import mean_logits
 from action_indrnn.layers import clamp_recurrent_, parameter_groups
 from action_indrnn.models import Classifier
 
@@ -77,12 +78,16 @@ class Learner:
             logits, _ = self._run(x) if labels.ndim == 1 else self._run(x, every=True)
         logits = logits.float() if half else logits
         smoothing = self.train.label_smoothing
-        loss = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), label_smoothing=smoothing)
-        loss = loss + self.model.penalty()
+        # One loss, or one for each network of several, which share no weights.
+        own = logits.unsqueeze(0) if logits.ndim == labels.ndim + 1 else logits
+        losses = [
+            F.cross_entropy(one.flatten(0, -2), labels.flatten(), label_smoothing=smoothing) for one in own
+        ]
+        loss = torch.stack(losses).sum() + self.model.penalty()
         (loss / self.train.accumulate).backward()  # type: ignore[no-untyped-call]
         clips = labels.shape[-1]
-        correct = (logits.detach().argmax(dim=-1) == labels).double().mean() * clips
-        return torch.stack([loss.detach().double() * clips, correct])
+        correct = (mean_logits(own.detach()).argmax(dim=-1) == labels).double().mean() * clips
+        return torch.stack([loss.detach().double() / len(own) * clips, correct])
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -55,7 +55,8 @@ def made_with(prepared: PreparedSet, protocol: str, settings: Config) -> dict[st
         "prepared set": _fingerprint(prepared),
         "number of threads": torch.get_num_threads(),
     }
-    for section, values in settings.model_dump(exclude={"title", "published"}).items():
+    tables = {"data", "train", "evaluate", *settings.networks}
+    for section, values in settings.model_dump(include=tables).items():
         fixed |= {f"{section}.{key}": value for key, value in values.items()}
     if settings.train.schedule == "steps":  # a cosine ends there
         del fixed["train.max_epochs"]

@@ -143,7 +143,8 @@ def _page(first: Record, *, headline: Markup, sections: Sequence[tuple[str, str,
     card = first.card
     parameters = sum(parameter.numel() for parameter in first.model.parameters())
     data = "made data" if card.dataset == "made" else card.dataset
-    title = f"{card.config.model.kind.capitalize()} network, {parameters:,} parameters, on {data}"
+    word = "network" if card.config.beside is None else "networks"
+    title = f"{card.config.kind.capitalize()} {word}, {parameters:,} parameters, on {data}"
     here = Path(__file__)
     style, script = (
         here.with_name(f"report.{suffix}").read_text(encoding="utf-8") for suffix in ("css", "js")

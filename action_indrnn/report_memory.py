@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from action_indrnn import charts, film_chart, units
 from action_indrnn.data_prep import layout
 from action_indrnn.exam import Exam
+from action_indrnn.graph import GraphIndRNN
 from action_indrnn.markup import Markup, element, join, table
 from action_indrnn.memory import layer_memory, lengths
 from action_indrnn.report_accuracy import MOST_CLIPS, percent
@@ -61,6 +62,8 @@ def layers(record: Record) -> Markup:
         "which, on a logarithmic axis in steps and seconds; below the line stand units with negative u, "
         "whose memory changes its sign every step; ∞ stands for |u| ≥ 1, where nothing fades."
     )
+    if record.card.config.beside is not None:
+        told += f" Of two networks, {record.card.config.kind}: the layers of both, one after the other."
     head = ["Layer", "Units", "10 %", "Median", "90 %", "Median in s", "Bound of |u|"]
     return join(
         element("p", told),
@@ -97,11 +100,11 @@ def _seconds(value: float, seconds: float) -> str:
 
 def deciding(record: Record, exam: Exam | None) -> Markup:
     """The units that decide a class, the clips and the moments that they respond to."""
-    model = record.model
+    model = units.readable(record.model)
     if not units.last_layers(model):
         words = (
             "A graph network: its classifier reads the largest of the bodies' units, no sum over time."
-            if record.card.config.model.kind == "graph"
+            if isinstance(model, GraphIndRNN)
             else "A gated network: no unit of it keeps to itself."
         )
         return element("p", words, class_="note")
@@ -113,10 +116,11 @@ def deciding(record: Record, exam: Exam | None) -> Markup:
     settings = card.config
     reading = units.read(model, exam.clips, exam.some(MOST_CLIPS), exam.labels, settings, card.layout())
     u = units.recurrent_weights(model)
+    of_two = "Of the first of the two networks that can be read so. " if model is not record.model else ""
     told = (
-        "The classifier is linear: a class's logit is a sum over the units of the last layer. A unit's "
-        "evidence for a class is what it adds to that logit on the class's clips more than on all others. "
-        "Listed are units that respond to the class, that is, whose state is higher on its clips."
+        f"{of_two}The classifier is linear: a class's logit is a sum over the units of the last layer. "
+        "A unit's evidence for a class is what it adds to that logit on the class's clips more than on all "
+        "others. Listed are units that respond to the class, that is, whose state is higher on its clips."
     )
     cards = [
         element("div", *_card(record, exam, reading, u, unit), class_="unit") for unit in _leading(reading)
@@ -199,7 +203,8 @@ def _card(
     # Of all clips and of the class: often the same one.
     strongest = reading.numbers[list(dict.fromkeys([int(states.argmax()), int(own.argmax())]))]
     card = record.card
-    found = units.responses(record.model, exam.clips, strongest, unit, card.config, card.layout())
+    model = units.readable(record.model)
+    found = units.responses(model, exam.clips, strongest, unit, card.config, card.layout())
     return [
         element("h3", f"Unit {unit}"),
         element("p", "for ", element("b", names[0]), "".join(f", {name}" for name in names[1:]), rest),

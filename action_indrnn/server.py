@@ -211,7 +211,7 @@ def describe(card: Card, causal: bool, rate: float, limits: Limits) -> dict[str,
         sides[left], sides[right] = "left", "right"
     return {
         "classes": list(card.classes),
-        "model": card.config.model.kind,
+        "model": card.config.kind,
         "dataset": card.dataset,
         "protocol": card.protocol,
         "causal": causal,

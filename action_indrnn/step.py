@@ -154,7 +154,9 @@ class EnsembleStep(Step):
     def __init__(self, model: Ensemble) -> None:
         super().__init__(model)
         self.steps = [of(cast(Classifier, member)) for member in model.members]
-        self.way = f"{len(self.steps)} times {self.steps[0].way}"
+        ways = [step.way for step in self.steps]
+        alike = len(set(ways)) == 1
+        self.way = f"{len(ways)} times {ways[0]}" if alike else "; and ".join(ways)
         self.fast = all(step.fast for step in self.steps)
 
     @torch.inference_mode()

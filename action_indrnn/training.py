@@ -154,7 +154,7 @@ class Run:
         split, settings = self.split, self.settings
         weights = sum(parameter.numel() for parameter in self.model.parameters())
         return (
-            f"{settings.model.kind}, {weights:,} parameters, {self.protocol}, seed {settings.train.seed}; "
+            f"{settings.kind}, {weights:,} parameters, {self.protocol}, seed {settings.train.seed}; "
             f"clips: {len(split.train):,} training, {len(split.validation):,} validation ({split.held_out}), "
             f"{len(split.test):,} test"
         )

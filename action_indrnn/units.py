@@ -23,6 +23,7 @@ from action_indrnn.classifier import Classifier
 from action_indrnn.config import Config
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.dataset import Clips, Integers
+from action_indrnn.ensemble import Ensemble
 from action_indrnn.graph import GraphIndRNN
 from action_indrnn.layers import IndRNN, Linear
 from action_indrnn.models import Bidirectional
@@ -119,6 +120,14 @@ def last_layers(model: Classifier) -> list[IndRNN]:
     directions = [model.ahead, model.back] if isinstance(model, Bidirectional) else [model]
     last = [list(network.recurrences())[-1:] for network in directions]
     return [layer for layers in last for layer in layers]
+
+
+def readable(model: Classifier) -> Classifier:
+    """The first of several networks of which single units can be read; the network itself if it is one."""
+    if isinstance(model, Ensemble):
+        members = [member for member in model.members if isinstance(member, Classifier)]
+        return next((member for member in members if last_layers(member)), members[0])
+    return model
 
 
 def recurrent_weights(model: Classifier) -> NDArray[np.float64]:
