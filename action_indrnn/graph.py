@@ -177,6 +177,7 @@ class GraphIndRNN(Classifier):
     """
 
     bone: Tensor
+    parent: Tensor
     distances: Tensor
 
     def __init__(
@@ -208,7 +209,14 @@ class GraphIndRNN(Classifier):
         bones = {child: number for number, (child, _) in enumerate(layout.bones)}
         at = torch.tensor([bones.get(joint, len(bones)) for joint in range(joints)])
         self.register_buffer("bone", at, persistent=False)  # (V,); behind all bones: none
-        inputs = 3 * (len(names) - len(far) + 2 * ("joint" in names))
+        parents = dict(layout.bones)
+        of = torch.tensor([parents.get(joint, joint) for joint in range(joints)])
+        self.register_buffer("parent", of, persistent=False)  # (V,); itself: none
+        self.bones = config.bones
+        if self.bones and (found := [name for name in names if name.startswith("bone")]):
+            raise ValueError(f"model.bones: expected false beside the stream {found[0]}, found true")
+        derived = len({"joint", "motion"} & set(names)) if self.bones else 0
+        inputs = 3 * (len(names) - len(far) + 2 * ("joint" in names) + derived)
         self.norm = InputNorm(inputs)
         self.embedding = _evenly(Linear(inputs, channels))
         graph = partitions(layout)
@@ -278,6 +286,8 @@ class GraphIndRNN(Classifier):
             if name.startswith("bone"):
                 none = points.new_zeros(1).expand(*points.shape[:3], 1, 3)
                 points = torch.cat((points, none), dim=3)[..., self.bone, :]
+            if self.bones and name in ("joint", "motion"):
+                parts.append(points - points[..., self.parent, :])
             if name == "joint" and there is not None:
                 centre = points[..., self.centre : self.centre + 1, :]
                 parts += [centre.expand_as(points), self._from_others(points, centre, there)]

@@ -148,6 +148,8 @@ class Graph(Recurrent):
     """`layers` graph layers of `channels` channels a joint, then `body_layers` layers of `units` units.
 
     Attributes:
+        bones: whether a joint gets its difference from its parent beside every place and motion; the streams
+            "bone" and "bone-motion", for a graph beside a network that is better off without them.
         groups: of channels, each with an adjacency of its own.
         adjacency: whether joints are mixed along the bones for good, "fixed", or only at first, "learned".
         weights: whether every "joint" has a recurrent weight for each channel, or all share each "channel"'s.
@@ -160,6 +162,7 @@ class Graph(Recurrent):
     kind: Literal["graph"] = "graph"
     channels: Count = 32
     layers: Annotated[int, Field(ge=0)] = 1
+    bones: bool = False
     groups: Count = 4
     adjacency: Literal["fixed", "learned"] = "learned"
     body_layers: Count = 2

@@ -176,6 +176,21 @@ def test_distances_reach_the_first_body_layer_whatever_the_order_of_bodies_and_s
     torch.testing.assert_close(renamed(x)[0], network(streams=FAR)(x)[0])
 
 
+def test_a_graph_makes_its_own_bones() -> None:
+    x = clips()
+    own, given = network(streams=("joint", "motion"), bones=True), network()
+    state = {key: value for key, value in given.state_dict().items() if key in own.state_dict()}
+    # Numbers of a joint: centre, from the others, place, bone, motion, its bone; and made by itself, the
+    # bones stand in front of what they are of, where a place comes with its centre.
+    order = [3 * part + axis for part in (3, 0, 1, 2, 5, 4) for axis in range(3)]
+    state["embedding.weight"] = state["embedding.weight"][:, order]
+    for key in ("norm.running_mean", "norm.running_var"):
+        state[key] = state[key][order]
+    own.load_state_dict(state)
+    with torch.inference_mode():
+        torch.testing.assert_close(own(x)[0], given(x)[0], rtol=1e-5, atol=1e-5)
+
+
 def test_a_body_hears_of_the_others_and_only_of_those_who_are_there() -> None:
     there = torch.tensor([[[True, True, False], [True, False, False]]])  # (T, B, M)
     bodies = Bodies.of(there, torch.float32, pack=False)
