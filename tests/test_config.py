@@ -74,6 +74,10 @@ def test_the_recipes_at_ntu_s_size_are_the_recipes(name: str) -> None:
     assert large.evaluate == small.evaluate
     kept = ("dropout", "dropout_mask", "pooling", "bidirectional", "input_norm", "input_clip")
     assert [getattr(large.model, key) for key in kept] == [getattr(small.model, key) for key in kept]
+    assert (large.beside is None) == (small.beside is None) == (name == "live")
+    if small.beside is not None and large.beside is not None:
+        own = {"channels", "layers", "units", "length"}
+        assert large.beside.model_dump(exclude=own) == small.beside.model_dump(exclude=own)
     assert (large.train.label_smoothing, large.train.validation, large.train.schedule) == (
         0.1,
         "none",

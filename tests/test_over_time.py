@@ -134,7 +134,7 @@ def test_the_live_recipe_is_as_accurate_streamed_as_whole(made_set: PreparedSet,
     torch.testing.assert_close(stepped, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_the_best_recipe_needs_whole_clips() -> None:
-    model = models.build(config.load("best"), 150, 5, layout.load("ntu25"))
+def test_a_network_that_walks_back_needs_whole_clips() -> None:
+    model = models.build(config.load("live", ["model.bidirectional=true"]), 150, 5, layout.load("ntu25"))
     with pytest.raises(ValueError, match="cannot answer frame by frame"):
         step.check_causal(model)
