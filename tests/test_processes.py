@@ -24,6 +24,7 @@ SETTINGS = (
     "train.learning_rate=1e-5", "train.weight_average=0.9", "train.validation_passes=2", "evaluate.passes=3",
 )  # fmt: skip
 PLAIN = ("model.units=8", "model.layers=1", "model.dropout=0", *SETTINGS[2:5])
+BESIDE = (*PLAIN, "beside.kind=residual", "beside.units=8", "beside.blocks=1", "beside.dropout=0")
 STEPS = 3
 COMPILER = shutil.which("g++")
 
@@ -59,6 +60,7 @@ def two_processes(folder: Path) -> None:
         me = processes.rank()
         found: dict[str, object] = {"count": processes.count()}
         found |= some_steps(Run(settings(), prepared, "xsub", folder / "none"))
+        found["beside"] = some_steps(Run(config.load("plain", BESIDE), prepared, "xsub", folder / "none"))
         np.save(folder / f"scores-{me}.npy", fixed_scores(prepared))
         if COMPILER:
             for name in ("plain", "compiled"):
@@ -111,8 +113,13 @@ def found(folder: Path) -> list[dict]:
 
 
 def test_two_processes_learn_what_one_does(made_set: PreparedSet, found: list[dict], tmp_path: Path) -> None:
-    alone = some_steps(Run(settings(), made_set, "xsub", tmp_path))
     assert found[0]["count"] == 2
+    check_same(found, some_steps(Run(settings(), made_set, "xsub", tmp_path)))
+    beside = some_steps(Run(config.load("plain", BESIDE), made_set, "xsub", tmp_path))
+    check_same([one["beside"] for one in found], beside)
+
+
+def check_same(found: list[dict], alone: dict[str, list[float]]) -> None:
     for name, values in alone.items():
         scale = max(map(abs, values))
         np.testing.assert_allclose(found[0][name], values, rtol=1e-4, atol=1e-5 * scale, err_msg=name)
