@@ -313,7 +313,8 @@ def read(schema: type[S], known: Sequence[str], name_or_path: str | Path, overri
         found = dict(problems_of(error, table, schema, MODELS, Network))
         for key, what in found.items():
             overridden = any(name == key or name.startswith(f"{key}.") for name in changed)
-            problems.append(f"{f'override {key}' if overridden else f'{label}: {key}'}: {what}")
+            where = f"override {key}" if overridden else f"{label}: {key}" if key else label
+            problems.append(f"{where}: {what}")
     if problems:
         raise ConfigError("\n".join(problems))
     return config

@@ -190,10 +190,6 @@ class GraphIndRNN(Classifier):
                 f"model.kind: expected bodies of {layout.name}'s {joints} joints in 3 coordinates, "
                 f"{3 * joints} features each, found {features} features"
             )
-        if channels % config.groups:
-            raise ValueError(
-                f"model.groups: expected a divisor of {channels} channels, found {config.groups}"
-            )
         names = ("joint",) if streams is None else streams.names
         if not {"joint", "bone"} & set(names):
             raise ValueError(
@@ -214,7 +210,9 @@ class GraphIndRNN(Classifier):
         self.register_buffer("parent", of, persistent=False)  # (V,); itself: none
         self.bones = config.bones
         if self.bones and (found := [name for name in names if name.startswith("bone")]):
-            raise ValueError(f"model.bones: expected false beside the stream {found[0]}, found true")
+            raise ValueError(
+                f"data.streams: expected no bones for a graph with bones = true, found {found[0]}"
+            )
         derived = len({"joint", "motion"} & set(names)) if self.bones else 0
         inputs = 3 * (len(names) - len(far) + 2 * ("joint" in names) + derived)
         self.norm = InputNorm(inputs)

@@ -173,6 +173,12 @@ class Graph(Recurrent):
     dropout: Probability = 0.2
     dropout_mask: Literal["clip", "step"] = "clip"
 
+    @model_validator(mode="after")
+    def _groups_are_alike(self) -> Self:
+        if self.channels % self.groups:
+            raise ValueError(f"groups expects a divisor of channels {self.channels}, found {self.groups}")
+        return self
+
 
 class Gated(Entered, Network):
     """The baselines: a stack of `layers` LSTM or GRU layers of `units` units, each before its dropout."""

@@ -137,7 +137,8 @@ def test_the_report_reads_the_units_of_the_one_that_has_some(trained: list[Path]
         ("beside.kind=nn", "override beside.kind: expected one of 'plain', .*, found 'nn'"),
         ("beside.unit=3", "override beside.unit: unknown key; did you mean 'beside.units'"),
         ("beside.units=0", "override beside.units: expected an integer >= 1, found 0"),
-        ("beside.members=2", "beside.members: expected 1, found 2; only model has it"),
+        ("beside.members=2", r"live\.toml: beside.members: expected 1, found 2; only model has it"),
+        ("beside.groups=3", "override beside: groups expects a divisor of channels 32, found 3"),
         ("beside=3", "override beside: expected a table or none, found 3"),
     ],
 )

@@ -330,8 +330,14 @@ def test_joints_of_another_layout() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match=r"model\.kind: expected a joint layout for a graph, found none"):
         models.build(Graph(), 150, 5)
-    with pytest.raises(ValueError, match=r"model\.groups: expected a divisor of 8 channels, found 3"):
-        models.build(settings(groups=3), 150, 5, NTU)
+    with pytest.raises(
+        config.ConfigError, match=r"override model: groups expects a divisor of channels 32, found 3"
+    ):
+        config.load("graph", ["model.groups=3"])
+    with pytest.raises(
+        ValueError, match=r"streams: expected no bones for a graph with .*, found bone-motion"
+    ):
+        models.build(settings("joint", "bone-motion", bones=True), 150, 5, NTU)
     with pytest.raises(ValueError, match="expected joint or bone among them for a graph, found motion"):
         models.build(settings("motion"), 150, 5, NTU)
     with pytest.raises(ValueError, match=r"streams: expected at most 2 bodies for distance, found 3"):
