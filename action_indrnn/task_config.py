@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
-from action_indrnn import config
+from action_indrnn import config, config_file
 from action_indrnn.config import TASK_PREFIX, Percent
 from action_indrnn.networks import OR_NONE, Count, Dense, Plain, Positive, Probability, Residual, Section
 
@@ -249,4 +249,4 @@ def load(schema: type[T], name_or_path: str | Path, overrides: Iterable[str] = (
     Raises:
         ConfigError: a missing or malformed file, or unknown keys and wrong values: all of them, a line each.
     """
-    return config.read(schema, names(schema), name_or_path, overrides)
+    return config_file.read(schema, names(schema), name_or_path, overrides)

@@ -55,6 +55,7 @@ FLOORS = [
     {"gated", "graph_layers"},
     {"layers", "config", "streams", "frame_norm"},
     {"features"},
+    {"config_file"},
     {"scene_state", "live_frames", "clip_recorder"},
     {"scene"},
     {"windows", "people"},
