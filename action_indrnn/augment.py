@@ -79,6 +79,22 @@ def mirrored_joints(joints: int, pairs: Sequence[tuple[int, int]]) -> Tensor:
     return swapped
 
 
+def exchange(x: Tensor, chosen: Tensor, origin: Tensor, turn: Tensor) -> Tensor:
+    """Clips in some of which the second body is the main actor: (S, B, F).
+
+    Args:
+        x: (S, B, F), two bodies after one another; a body of zeros is not there.
+        chosen: (B,) bool.
+        origin: (B, 3), where the second body stands; see `Clips.second`.
+        turn: (B, 3, 3), what it is turned and scaled by to stand as main actors do.
+    """
+    bodies = x.view(*x.shape[:2], 2, -1, 3).flip(2)
+    there = (bodies != 0).flatten(3).any(dim=3)[..., None, None]
+    points = (bodies - origin[:, None, None]).flatten(2, 3) @ turn.transpose(1, 2)
+    other = torch.where(there, points.view(bodies.shape), 0)
+    return torch.where(chosen[:, None], other.view(x.shape), x)
+
+
 def jitter(x: Tensor, normal: Tensor, deviation: float) -> Tensor:
     """Clips with noise on every coordinate of every joint that is there: (S, B, F).
 

@@ -60,6 +60,8 @@ class Data(Section):
         joint_dropout: share of a clip's joints that training does not see.
         graft: share of the bodies in training of which a limb moves as in another training clip of the class;
             see `augment.graft`.
+        exchange: share of the clips of two people in training in which the second one is the main actor, whom
+            `align` and the set's view go by.
         displacement: share of the bodies in training of which some joints, with all that hangs on them, stand
             off by the same way throughout the clip; see `augment.displace`.
         glitch: share of the bodies in training that have a joint, with all that hangs on it, somewhere else
@@ -87,6 +89,7 @@ class Data(Section):
     noise: Probability = 0.0
     joint_dropout: Probability = 0.0
     graft: Annotated[float, Field(ge=0, le=1)] = 0.0
+    exchange: Annotated[float, Field(ge=0, le=1)] = 0.0
     displacement: Annotated[float, Field(ge=0, le=1)] = 0.0
     glitch: Annotated[float, Field(ge=0, le=1)] = 0.0
     absence: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -106,6 +109,7 @@ class Data(Section):
                 ("hold", False),
                 ("crop", 1),
                 ("graft", 0),
+                ("exchange", 0),
                 ("splice", 0),
                 ("frames_deviation", 0),
             )

@@ -21,11 +21,12 @@ from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.bodies import MOST_ACTORS
 from action_indrnn.data_prep.clip import Clip
 from action_indrnn.data_prep.layout import Layout
-from action_indrnn.data_prep.normalize import alignment
+from action_indrnn.data_prep.normalize import View, alignment, standing
 
 Integers = NDArray[np.int64]
 Where = Literal["auto", "device", "host"]
 Sampling = Literal["segments", "whole", "every"]
+HALF = 0.5  # of its frames both bodies of a clip are seen in, at least, where it is of two people
 
 
 def draw_frames(frames: int, deviation: float, random: np.random.Generator) -> int:
@@ -191,6 +192,41 @@ class Clips:
             if len(seen):
                 turns[number] = alignment(actor[seen[0]], layout)
         return replace(self, turn=torch.from_numpy(turns))
+
+    def second(
+        self, numbers: Integers, layout: Layout, view: View, *, align: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """How the second bodies of chosen clips become main actors, as which their own clip would show them.
+
+        Args:
+            numbers: (B,) clip numbers.
+            layout: of the joints.
+            view: of the prepared set.
+            align: see `shown_as`.
+
+        Returns:
+            (N,) whether a clip is chosen and has two bodies, both seen in half of its frames or more; and of
+            those (N, 3) the origin and (N, 3, 3) the turn and scale; see `data_prep.normalize.placement`.
+        """
+        two = torch.zeros(len(self.names), dtype=torch.bool)
+        origins, turns = torch.zeros(len(two), 3), torch.eye(3).repeat(len(two), 1, 1)
+        start, length, bodies = (column.tolist() for column in (self.start, self.length, self.bodies))
+        for number in numbers.tolist():
+            if bodies[number] < MOST_ACTORS:
+                continue
+            frames = torch.arange(length[number], device=self.rows.device)
+            rows = self.rows[start[number] + torch.cat((frames, frames + length[number]))].cpu()
+            points = rows.unflatten(0, (MOST_ACTORS, -1))  # (M, T, V, 3)
+            if self.turn is not None:
+                points = points @ self.turn[number].cpu().t()
+            seen = ~points[:, :, layout.centre, 0].isnan()
+            if (seen.float().mean(dim=1) >= HALF).all():
+                origin, turn = standing(points[1][seen[1]].numpy(), layout, view, align)
+                two[number], origins[number] = True, torch.from_numpy(origin)
+                if turn is not None:
+                    turns[number] = torch.from_numpy(turn)
+        device = self.rows.device
+        return two.to(device), origins.to(device), turns.to(device)
 
     def sample(
         self,

@@ -28,10 +28,7 @@ def normalize(clip: Clip, layout: Layout, view: View = "camera") -> Clip:
     """
     if view == "raw":
         return clip
-    poses = clip.joints[0, clip.present[0]]
-    origin, turn = placement(poses[0], layout, "camera" if view == "whole-clip" else view)
-    if view == "whole-clip":
-        turn = _turn(poses, layout)
+    origin, turn = standing(clip.joints[0, clip.present[0]], layout, view)
     joints = clip.joints - origin
     if turn is not None:
         joints = joints @ turn.T
@@ -52,10 +49,19 @@ def placement(pose: Floats, layout: Layout, view: View, align: bool = False) -> 
         ValueError: the view is not decided by the first pose.
     """
     check_causal(view)
-    origin = np.zeros(3, np.float32) if view == "raw" else pose[layout.centre].copy()
+    return standing(pose[None], layout, view, align)
+
+
+def standing(
+    poses: Floats, layout: Layout, view: View, align: bool = False
+) -> tuple[Floats, Floats | None]:
+    """What `placement` returns, of all poses (T, V, 3) in which the main actor is seen; for any view."""
+    origin = np.zeros(3, np.float32) if view == "raw" else poses[0, layout.centre].copy()
     if align:
-        return origin, alignment(pose, layout)
-    return origin, _turn(pose[None], layout) if view == "first-frame" else None
+        return origin, alignment(poses[0], layout)
+    if view == "first-frame":
+        return origin, _turn(poses[:1], layout)
+    return origin, _turn(poses, layout) if view == "whole-clip" else None
 
 
 def alignment(pose: Floats, layout: Layout) -> Floats:

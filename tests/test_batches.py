@@ -113,6 +113,7 @@ MORE = {
     "displacement": 0.9,
     "absence": 0.9,
     "body_dropout": 0.9,
+    "exchange": 0.9,
     "splice": 0.9,
 }
 
