@@ -112,6 +112,8 @@ def set_up() -> None:
         mark.update(path.read_bytes())
     if READY.is_file() and READY.read_text() == mark.hexdigest() and works():
         return
+    if Path(sys.prefix) == VENV:
+        sys.exit("dev.py: expected a Python outside .venv, which is to be made anew, found .venv's own")
     print("setting up .venv (once; a minute or two) ...", flush=True)
     if VENV.exists():
         shutil.rmtree(VENV)

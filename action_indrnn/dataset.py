@@ -216,7 +216,7 @@ class Clips:
                 continue
             frames = torch.arange(length[number], device=self.rows.device)
             rows = self.rows[start[number] + torch.cat((frames, frames + length[number]))].cpu()
-            points = rows.unflatten(0, (MOST_ACTORS, -1))  # (M, T, V, 3)
+            points = rows.view(MOST_ACTORS, -1, *rows.shape[1:])  # (M, T, V, 3)
             if self.turn is not None:
                 points = points @ self.turn[number].cpu().t()
             seen = ~points[:, :, layout.centre, 0].isnan()

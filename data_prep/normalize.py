@@ -52,9 +52,7 @@ def placement(pose: Floats, layout: Layout, view: View, align: bool = False) -> 
     return standing(pose[None], layout, view, align)
 
 
-def standing(
-    poses: Floats, layout: Layout, view: View, align: bool = False
-) -> tuple[Floats, Floats | None]:
+def standing(poses: Floats, layout: Layout, view: View, align: bool = False) -> tuple[Floats, Floats | None]:
     """What `placement` returns, of all poses (T, V, 3) in which the main actor is seen; for any view."""
     origin = np.zeros(3, np.float32) if view == "raw" else poses[0, layout.centre].copy()
     if align:
