@@ -85,7 +85,7 @@ def exchange(x: Tensor, chosen: Tensor, origin: Tensor, turn: Tensor) -> Tensor:
     Args:
         x: (S, B, F), two bodies after one another; a body of zeros is not there.
         chosen: (B,) bool.
-        origin: (B, 3), where the second body stands; see `Clips.second`.
+        origin: (B, 3), where the second body stands; see `dataset.Second`.
         turn: (B, 3, 3), what it is turned and scaled by to stand as main actors do.
     """
     bodies = x.view(*x.shape[:2], 2, -1, 3).flip(2)

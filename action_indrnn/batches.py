@@ -17,7 +17,6 @@ from action_indrnn import augment, processes
 from action_indrnn.config import Config
 from action_indrnn.data_prep.bodies import MOST_ACTORS
 from action_indrnn.data_prep.layout import Layout
-from action_indrnn.data_prep.normalize import View
 from action_indrnn.dataset import Clips, Integers, draw_frames, even_shares, sample_frames
 from action_indrnn.every_frame import Pieces
 from action_indrnn.seeds import seed_torch
@@ -44,7 +43,6 @@ class Batches:
         device: torch.device,
         layout: Layout,
         pieces: Pieces | None = None,
-        view: View = "camera",
     ) -> None:
         """Take in which clips to train on.
 
@@ -56,7 +54,6 @@ class Batches:
             device: where batches are wanted.
             layout: of the clips' joints.
             pieces: what to see instead of single clips; see `every_frame`.
-            view: of the set.
 
         Raises:
             ValueError: a batch cannot be shared by the parts and processes, or has no variance; or mirror
@@ -80,8 +77,6 @@ class Batches:
         self.limbs, self.forks = limbs.to(device), augment.forks_of(limbs, layout.bones).to(device)
         if settings.data.graft and not len(self.forks):
             raise ValueError("data.graft: expected a joint layout with limbs, found none")
-        align, exchanged = settings.data.align, settings.data.exchange > 0
-        self.second = clips.second(numbers, layout, view, align=align) if exchanged else None
         self.like = _by_class(labels, numbers) if settings.data.graft else {}
         self.size = min(settings.train.batch, len(numbers))
         self.steps = len(numbers) // self.size
@@ -125,8 +120,9 @@ class Batches:
                 x, labels = self._drawn(self.pieces, numbers, mine, step)
             if data.graft:
                 x = self._grafted(x, numbers, mine, frames, uniform, step)
-            if self.second is not None:
-                x = self._exchanged(x, numbers, mine, step)
+            if data.exchange:
+                chosen = self._random(_EXCHANGE, step).random(len(numbers)) < data.exchange
+                x = self.clips.exchanged(x, numbers[mine], chosen[mine])
             if data.splice:
                 x = self._spliced(x, numbers, mine, frames, step)
             x = self._varied(x, len(numbers), mine, step)
@@ -183,14 +179,6 @@ class Batches:
         return augment.graft(
             x, other, self._sent(drawn[mine]), self.settings.data.graft, self.limbs, self.forks
         )
-
-    def _exchanged(self, x: Tensor, numbers: Integers, mine: slice, step: int) -> Tensor:
-        """The clips (S, B, F), some of those of two people with the second one as main actor."""
-        assert self.second is not None
-        some = torch.from_numpy(numbers[mine]).to(self.clips.rows.device)
-        two, origins, turns = (self._sent(column[some]) for column in self.second)
-        drawn = self._sent(self._random(_EXCHANGE, step).random(len(numbers))[mine])
-        return augment.exchange(x, two & (drawn < self.settings.data.exchange), origins, turns)
 
     def _spliced(self, x: Tensor, numbers: Integers, mine: slice, frames: int, step: int) -> Tensor:
         """The clips (S, B, F), some of them behind the end of another of the batch."""

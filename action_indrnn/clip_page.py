@@ -123,13 +123,14 @@ def curve(recognizer: Recognizer, clip: Clip) -> NDArray[np.float64]:
         clip: not yet normalised.
     """
     settings, card = recognizer.card.config, recognizer.card
-    clips = Clips.of_clips([normalize(clip, card.layout(), card.view)]).shown_as(settings.data, card.layout())
+    clips = recognizer.shown(Clips.of_clips([normalize(clip, card.layout(), card.view)]))
     if settings.detects:
         return _every_frame(recognizer, clips)
     frames = clip.present.shape[1]
     passes = settings.evaluate.passes
     lengths = evaluation.pass_lengths(settings.data.frames, settings.data.frames_deviation, passes)
     drawn = clips.uniform(np.zeros(1, np.int64), passes, int(lengths.max()), evaluation.SEED)[:, 0]
+    others = evaluation.exchanged_passes(passes, settings.evaluate.exchange)
     device = next(recognizer.model.parameters()).device
     total = np.zeros((frames, recognizer.model.classes))
     count = np.zeros(frames, np.int64)
@@ -142,7 +143,7 @@ def curve(recognizer: Recognizer, clip: Clip) -> NDArray[np.float64]:
         else:
             chosen = sample_frames(clips.length[number], length, uniform)  # (P, S)
             x, when = clips.batch(number, chosen), _times(chosen.numpy(), frames)
-        x = x.to(device)
+        x = clips.exchanged(x, number.numpy(), others[lengths == length]).to(device)
         logits = np.empty((length, len(uniform), recognizer.model.classes), np.float32)
         state = None
         for step in range(length):

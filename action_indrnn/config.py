@@ -197,10 +197,12 @@ class Evaluate(Section):
     Attributes:
         passes: random samplings of every clip whose logits are summed.
         batch: samplings in a batch.
+        exchange: whether in every second pass the second of two people is the main actor.
     """
 
     passes: Count = 20
     batch: Count = 256
+    exchange: bool = False
 
 
 class Published(Section):
@@ -261,6 +263,11 @@ class Config(Section):
         """Whether the network tells frames of actions from frames without one."""
         return self.data.sampling == "every"
 
+    @property
+    def exchanges(self) -> bool:
+        """Whether the second of two people is ever the main actor."""
+        return self.data.exchange > 0 or self.evaluate.exchange
+
     def outputs(self, classes: int) -> int:
         """How many logits there are for so many classes; the one for no action, if any, is the last."""
         return classes + self.detects
@@ -273,6 +280,8 @@ class Config(Section):
                     f"data.sampling 'every' expects {name}.pooling 'last' and {name}.bidirectional false: "
                     "every frame is answered"
                 )
+        if self.detects and self.evaluate.exchange:
+            raise ValueError("data.sampling 'every' expects evaluate.exchange false: there are no passes")
         if self.beside is not None and self.beside.members > 1:
             raise ValueError(f"beside.members: expected 1, found {self.beside.members}; only model has it")
         return self

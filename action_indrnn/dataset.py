@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from action_indrnn import augment
 from action_indrnn.config import Data
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.bodies import MOST_ACTORS
@@ -86,6 +87,25 @@ def even_shares(frames: int, uniform: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
+class Second:
+    """How the second bodies of N clips become main actors, as which their own clips would show them.
+
+    Attributes:
+        two: (N,) whether a clip has two bodies, both seen in half of its frames or more.
+        origin: (N, 3), of those, where the second stands in the clip as it is shown.
+        turn: (N, 3, 3) what the clip is then turned and scaled by; see `data_prep.normalize.placement`.
+    """
+
+    two: Tensor
+    origin: Tensor
+    turn: Tensor
+
+    def to(self, device: torch.device) -> "Second":
+        """The same in the memory of a device."""
+        return Second(self.two.to(device), self.origin.to(device), self.turn.to(device))
+
+
+@dataclass(frozen=True)
 class Clips:
     """Clips as rows of joints, from a prepared set or from single recordings.
 
@@ -95,6 +115,7 @@ class Clips:
         start, length, bodies: (N,) int64, first row, frames and actors of each clip; all on one device.
         turn: (N, 3, 3) what each clip's coordinates are turned and scaled by on their way out, if at all.
         held: (R,) int64, the row that stands for each, if not all stand for themselves.
+        second: how second bodies become main actors, if ever.
     """
 
     names: Sequence[str]
@@ -104,6 +125,7 @@ class Clips:
     bodies: Tensor
     turn: Tensor | None = None
     held: Tensor | None = None
+    second: Second | None = None
 
     @classmethod
     def of_set(cls, prepared: PreparedSet) -> "Clips":
@@ -112,7 +134,8 @@ class Clips:
         rows = np.load(prepared.path / "joints.npy", mmap_mode="c").view(np.ndarray)
         names = prepared.index["name"].tolist()
         columns = (prepared.column(name) for name in ("start", "length", "bodies"))
-        return cls(names, torch.from_numpy(rows), *(torch.tensor(column) for column in columns))
+        start, length, bodies = (torch.tensor(column) for column in columns)
+        return cls(names, torch.from_numpy(rows), start, length, bodies)
 
     @classmethod
     def of_clips(cls, clips: Sequence[Clip]) -> "Clips":
@@ -126,11 +149,9 @@ class Clips:
         counts = np.array([len(row) for row in rows], np.int64)
         shapes = np.array([clip.present.shape for clip in clips], np.int64)
         columns = (np.cumsum(counts) - counts, shapes[:, 1], shapes[:, 0])
-        return cls(
-            [clip.name for clip in clips],
-            torch.from_numpy(np.concatenate(rows)),
-            *(torch.tensor(column) for column in columns),
-        )
+        start, length, bodies = (torch.tensor(column) for column in columns)
+        names = [clip.name for clip in clips]
+        return cls(names, torch.from_numpy(np.concatenate(rows)), start, length, bodies)
 
     @property
     def features(self) -> int:
@@ -160,17 +181,24 @@ class Clips:
         tensors = (self.rows, self.start, self.length, self.bodies)
         rows, start, length, bodies = (tensor.to(device, copy=True) for tensor in tensors)
         turn, held = (None if kept is None else kept.to(device, copy=True) for kept in (self.turn, self.held))
-        return Clips(self.names, rows, start, length, bodies, turn, held)
+        second = None if self.second is None else self.second.to(device)
+        return Clips(self.names, rows, start, length, bodies, turn, held, second)
 
-    def shown_as(self, data: Data, layout: Layout) -> "Clips":
+    def shown_as(self, data: Data, layout: Layout, second: View | None = None) -> "Clips":
         """The same clips, with `data.align` turned and scaled, with `data.hold` without gaps.
 
         The main actor then faces the camera, in the size of all, when first seen; see
         `data_prep.normalize.alignment`. A clip without the main actor stays as it is. A body that is not seen
         for a while stays where it was seen last; before it is first seen it is absent all the same.
+
+        Args:
+            data: settings.
+            layout: of the joints.
+            second: the clips' view, where `exchanged` is to make second bodies main actors.
         """
         clips = replace(self, held=self._last_seen()) if data.hold else self
-        return clips._aligned(layout) if data.align else clips
+        clips = clips._aligned(layout) if data.align else clips
+        return clips if second is None else clips._with_second(layout, second, align=data.align)
 
     def _last_seen(self) -> Tensor:
         """(R,) where each row's body was seen last in its clip: a row; the row itself before it ever was."""
@@ -193,40 +221,40 @@ class Clips:
                 turns[number] = alignment(actor[seen[0]], layout)
         return replace(self, turn=torch.from_numpy(turns))
 
-    def second(
-        self, numbers: Integers, layout: Layout, view: View, *, align: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """How the second bodies of chosen clips become main actors, as which their own clip would show them.
-
-        Args:
-            numbers: (B,) clip numbers.
-            layout: of the joints.
-            view: of the prepared set.
-            align: see `shown_as`.
-
-        Returns:
-            (N,) whether a clip is chosen and has two bodies, both seen in half of its frames or more; and of
-            those (N, 3) the origin and (N, 3, 3) the turn and scale; see `data_prep.normalize.placement`.
-        """
+    def _with_second(self, layout: Layout, view: View, *, align: bool) -> "Clips":
         two = torch.zeros(len(self.names), dtype=torch.bool)
         origins, turns = torch.zeros(len(two), 3), torch.eye(3).repeat(len(two), 1, 1)
-        start, length, bodies = (column.tolist() for column in (self.start, self.length, self.bodies))
-        for number in numbers.tolist():
-            if bodies[number] < MOST_ACTORS:
+        start, length = self.start.tolist(), self.length.tolist()
+        for number in (self.bodies == MOST_ACTORS).nonzero().flatten().tolist():
+            end = start[number] + MOST_ACTORS * length[number]
+            points = self.rows[start[number] : end].view(MOST_ACTORS, -1, *self.rows.shape[1:])
+            seen = ~points[:, :, layout.centre, 0].isnan()  # (M, T)
+            if (seen.float().mean(dim=1) < HALF).any():
                 continue
-            frames = torch.arange(length[number], device=self.rows.device)
-            rows = self.rows[start[number] + torch.cat((frames, frames + length[number]))].cpu()
-            points = rows.view(MOST_ACTORS, -1, *rows.shape[1:])  # (M, T, V, 3)
+            poses = points[1, seen[1]]
             if self.turn is not None:
-                points = points @ self.turn[number].cpu().t()
-            seen = ~points[:, :, layout.centre, 0].isnan()
-            if (seen.float().mean(dim=1) >= HALF).all():
-                origin, turn = standing(points[1][seen[1]].numpy(), layout, view, align)
-                two[number], origins[number] = True, torch.from_numpy(origin)
-                if turn is not None:
-                    turns[number] = torch.from_numpy(turn)
-        device = self.rows.device
-        return two.to(device), origins.to(device), turns.to(device)
+                poses = poses @ self.turn[number].t()
+            origin, turn = standing(poses.numpy(), layout, view, align)
+            two[number], origins[number] = True, torch.from_numpy(origin)
+            if turn is not None:
+                turns[number] = torch.from_numpy(turn)
+        return replace(self, second=Second(two, origins, turns))
+
+    def exchanged(self, x: Tensor, numbers: Integers, chosen: NDArray[np.bool_]) -> Tensor:
+        """Feature vectors (S, B, F) in some of which the second of two bodies is the main actor.
+
+        Args:
+            x: of clips as `sample` gives them.
+            numbers: (B,) of these clips.
+            chosen: (B,) which of them, where they are of two people at all.
+        """
+        if self.second is None:
+            return x
+        some, wanted = (torch.from_numpy(column).to(x.device) for column in (numbers, chosen))
+        two, origin, turn = (
+            column[some] for column in (self.second.two, self.second.origin, self.second.turn)
+        )
+        return augment.exchange(x, two & wanted, origin, turn)
 
     def sample(
         self,

@@ -36,6 +36,7 @@ def scores(
     deviation: float = 0.0,
     passes: int,
     batch: int,
+    exchange: bool = False,
     seed: int = SEED,
     progress: str = "",
 ) -> NDArray[np.float32]:
@@ -53,6 +54,7 @@ def scores(
         deviation: of that number between passes; see `draw_frames`.
         passes: random samplings of every clip.
         batch: samplings in a batch.
+        exchange: see `exchanged_passes`.
         seed: of the sampling.
         progress: what a progress bar is called; empty for none.
 
@@ -64,6 +66,7 @@ def scores(
     model.eval()
     logits = np.zeros((passes, len(numbers), model.classes), np.float32)
     lengths = pass_lengths(frames, deviation, passes, seed)
+    others = exchanged_passes(passes, exchange)
     count = max(1, batch // passes)  # clips at once, each in all its passes
     hidden = None if progress and processes.is_first() else True
     # A process takes whole batches and leaves the others' logits 0, until all are added: so every bit is that
@@ -75,7 +78,9 @@ def scores(
         for length in np.unique(lengths).tolist():
             which = np.flatnonzero(lengths == length)
             uniform = drawn[which, :, : length + 1].reshape(-1, length + 1)
-            x = clips.sample(np.tile(some, len(which)), length, uniform, sampling)
+            tiled = np.tile(some, len(which))
+            x = clips.sample(tiled, length, uniform, sampling)
+            x = clips.exchanged(x, tiled, np.repeat(others[which], len(some)))
             found = model(x.to(device))[0].cpu().numpy()
             logits[which, start : start + count] = found.reshape(len(which), len(some), -1)
     processes.total(torch.from_numpy(logits))
@@ -109,6 +114,7 @@ def judged(
         deviation=data.frames_deviation,
         passes=settings.evaluate.passes if passes is None else passes,
         batch=settings.evaluate.batch,
+        exchange=settings.evaluate.exchange,
         progress=progress,
     )
 
@@ -140,6 +146,12 @@ def pass_lengths(frames: int, deviation: float, passes: int, seed: int = SEED) -
     """(passes,) how many frames each pass samples; see `draw_frames`."""
     random = np.random.default_rng(seed)
     return np.array([draw_frames(frames, deviation, random) for _ in range(passes)])
+
+
+def exchanged_passes(passes: int, exchange: bool) -> NDArray[np.bool_]:
+    """(passes,) in which passes the second of two people is the main actor: every second one, or none."""
+    others: NDArray[np.bool_] = (np.arange(passes) % 2 == 1) & exchange
+    return others
 
 
 def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:

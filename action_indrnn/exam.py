@@ -68,10 +68,10 @@ class Exam:
                 f"{model}: trained under {card.protocol}, whose training clips are among the test clips of "
                 f"{protocol}; train under that protocol, or say --allow-overlap"
             )
-        clips, layout = Clips.of_set(prepared), card.layout()
+        clips = Clips.of_set(prepared)
         if faults:
-            clips = faults.of(clips, split.test, layout)
-        return cls(recognizer, prepared, clips.shown_as(card.config.data, layout), split)
+            clips = faults.of(clips, split.test, card.layout())
+        return cls(recognizer, prepared, recognizer.shown(clips), split)
 
     @property
     def partial(self) -> bool:

@@ -19,7 +19,7 @@ from action_indrnn.data_prep.layout import Layout
 from action_indrnn.data_prep.untrimmed import Untrimmed
 from action_indrnn.dataset import Clips, Integers, Sampling
 from action_indrnn.detection import Detection
-from action_indrnn.evaluation import SEED
+from action_indrnn.evaluation import SEED, exchanged_passes
 from action_indrnn.models import Classifier
 from action_indrnn.recognizer import Recognizer
 from action_indrnn.step import check_causal
@@ -55,6 +55,7 @@ def running_logits(
     passes: int,
     batch: int,
     sampling: Sampling = "segments",
+    exchange: bool = False,
 ) -> NDArray[np.float32]:
     """Logits after each sampled frame, (S, N, K), the mean over passes; clips sampled as `evaluation` does.
 
@@ -69,7 +70,9 @@ def running_logits(
     for start in tqdm(range(0, len(numbers), count), desc="over time", disable=None, leave=False):
         some = numbers[start : start + count]
         uniform = clips.uniform(some, passes, frames, SEED).reshape(-1, frames + 1)
-        x = clips.sample(np.tile(some, passes), frames, uniform, sampling).to(device)
+        tiled, others = np.tile(some, passes), exchanged_passes(passes, exchange)
+        x = clips.sample(tiled, frames, uniform, sampling)
+        x = clips.exchanged(x, tiled, np.repeat(others, len(some))).to(device)
         state = None
         for step in range(frames):
             logits, state = model(x[step : step + 1], state)
@@ -135,6 +138,7 @@ def measure(
             sampling=settings.data.sampling,
             passes=settings.evaluate.passes,
             batch=settings.evaluate.batch,
+            exchange=settings.evaluate.exchange,
         )
     found = early(logits, labels[numbers], clips.length.numpy()[numbers])
     kinds = {

@@ -112,13 +112,18 @@ class Recognizer:
                 )
         settings = self.card.config
         layout = self.card.layout()
-        store = Clips.of_clips([normalize(clip, layout, self.card.view) for clip in clips])
-        store = store.shown_as(settings.data, layout)
+        store = self.shown(Clips.of_clips([normalize(clip, layout, self.card.view) for clip in clips]))
         logits = evaluation.judged(self.model, store, np.arange(len(clips)), settings, layout)
         return [
             Verdict(clip.name, self.card.classes, row)
             for clip, row in zip(clips, evaluation.probabilities(logits), strict=True)
         ]
+
+    def shown(self, clips: Clips) -> Clips:
+        """Normalised clips as the network sees them."""
+        settings = self.card.config
+        second = self.card.view if settings.evaluate.exchange else None
+        return clips.shown_as(settings.data, self.card.layout(), second)
 
     @cached_property
     def step(self) -> Step:

@@ -103,19 +103,13 @@ class Run:
             prepared, protocol, validation=train.validation, share=train.validation_share, seed=train.seed
         )
         self.layout = joints = layout.from_table(prepared.meta["layout"], str(prepared.path / "meta.toml"))
-        clips = Clips.of_set(prepared).shown_as(settings.data, joints)
+        second = prepared.meta["preprocessing"]["view"] if settings.exchanges else None
+        clips = Clips.of_set(prepared).shown_as(settings.data, joints, second)
         self.clips = clips.near(torch.device(device), where)
         self.labels = prepared.column("label")
         self.device = torch.device(device)
         self.batches = Batches(
-            settings,
-            self.clips,
-            self.labels,
-            self.split.train,
-            self.device,
-            joints,
-            self._pieces(),
-            prepared.meta["preprocessing"]["view"],
+            settings, self.clips, self.labels, self.split.train, self.device, joints, self._pieces()
         )
         seed_torch(train.seed, WEIGHTS)
         self.model: Classifier = build(settings, self.clips.features, len(prepared.classes), joints).to(

@@ -122,9 +122,10 @@ MORE = {
 def test_every_augmentation_is_the_same_however_a_batch_is_divided(made_set: PreparedSet, name: str) -> None:
     def part(*overrides: str) -> torch.Tensor:
         settings = config.load("residual", ("train.batch=24", *overrides))
-        clips = Clips.of_set(made_set)
+        joints = layout.load("ntu25")
+        clips = Clips.of_set(made_set).shown_as(settings.data, joints, "camera")
         labels, numbers = made_set.column("label"), np.arange(36, 60)  # with clips of two bodies
-        some = Batches(settings, clips, labels, numbers, torch.device("cpu"), layout.load("ntu25"))
+        some = Batches(settings, clips, labels, numbers, torch.device("cpu"), joints)
         return torch.cat([x for x, _ in some.parts(numbers, 3)], dim=1)
 
     plain, varied = part(), part(f"data.{name}={MORE[name]}")

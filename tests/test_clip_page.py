@@ -60,6 +60,18 @@ def test_a_network_of_other_data_has_its_curve(other: dict[str, object]) -> None
     np.testing.assert_allclose(curve[-1], network.classify(clip).probabilities, rtol=1e-4, atol=1e-6)
 
 
+def test_the_curve_of_two_people_ends_in_the_verdict() -> None:
+    network = recognizer()
+    evaluate = network.card.config.evaluate.model_copy(update={"exchange": True, "passes": 5})
+    settings = network.card.config.model_copy(update={"evaluate": evaluate})
+    both = Recognizer(network.model, network.card.model_copy(update={"config": settings}))
+    joints = np.stack((walk(40), walk(40, seed=3) + np.float32([0.6, 0, 0])))
+    clip = Clip("clip", joints, joints.any(axis=(2, 3)))
+    verdict = both.classify(clip).probabilities
+    np.testing.assert_allclose(clip_page.curve(both, clip)[-1], verdict, rtol=1e-4, atol=1e-6)
+    assert not np.allclose(verdict, network.classify(clip).probabilities, atol=1e-4)
+
+
 def test_a_skeleton_file_comes_with_its_states_and_absences(network: Recognizer) -> None:
     frames = [[(7, one)] if t != 4 else [] for t, one in enumerate(walk(12))]
     text = skeleton_text(frames, state=1)
