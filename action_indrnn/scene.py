@@ -50,12 +50,12 @@ class Settings:
             if not 1 <= getattr(self, name) <= count:
                 raise ValueError(f"{name}: expected 1 to {count}, found {getattr(self, name)}")
 
-    def grid(self, steps: int, *, endless: bool = False) -> Grid:
+    def grid(self, steps: int, *, endless: bool = False, exchange: bool = False) -> Grid:
         """The grid for S steps a window: its slot is a frame, and a whole number of slots is a step."""
         if endless:
             return Grid(1 / self.rate, 1, steps, 1, endless)
         phases = max(1, round(self.duration * self.rate / steps))
-        return Grid(1 / self.rate, phases, steps, self.windows)
+        return Grid(1 / self.rate, phases, steps, self.windows, exchange=exchange)
 
 
 @dataclass(frozen=True)

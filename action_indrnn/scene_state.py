@@ -29,7 +29,7 @@ def save(scene: Scene, classes: Sequence[str]) -> bytes:
         tensors[f"logits.{number}"] = torch.from_numpy(one.windows.logits)
         units.append({"bodies": unit, "windows": one.windows.table(), **_table(one.decision)})
     table = {
-        "grid": asdict(scene.grid),
+        "grid": _grid(scene),
         "classes": classes,
         "frame": scene.frame,
         "start": scene.start,
@@ -61,7 +61,7 @@ def restore(scene: Scene, classes: Sequence[str], state: bytes) -> None:
             "expected the state of a stream, as `save` gives it, found something else"
         ) from error
     for what, ours, theirs in (
-        ("grid", asdict(scene.grid), table["grid"]),
+        ("grid", _grid(scene), table["grid"]),
         ("classes", list(classes), table["classes"]),
     ):
         if ours != theirs:
@@ -80,6 +80,11 @@ def restore(scene: Scene, classes: Sequence[str], state: bytes) -> None:
         name: Person(-1, centre, time, motion, *(np.array(joints, np.float32) for joints in pose))
         for name, centre, time, motion, *pose in table["people"]
     }
+
+
+def _grid(scene: Scene) -> dict[str, Any]:
+    """The grid as JSON's types; without `exchange` it is what it was before there was one."""
+    return {name: value for name, value in asdict(scene.grid).items() if value or name != "exchange"}
 
 
 def _held(person: Person) -> list[Any]:

@@ -92,7 +92,9 @@ class Stream:
         self.map = None if recorded is None else FrameMap(recorded, self.layout)
         self.clock = live_frames.Clock(settings.rate, settings.gap)
         actors = card.features // (3 * len(self.layout.joints))
-        grid = settings.grid(card.config.data.frames, endless=card.config.detects)
+        grid = settings.grid(
+            card.config.data.frames, endless=card.config.detects, exchange=card.config.evaluate.exchange
+        )
         outputs = card.config.outputs(len(card.classes))
         size = 4 * grid.windows * grid.phases * (step.width + outputs)
         if size > PERSON_BYTES:
@@ -200,8 +202,6 @@ def _hold(scenes: Sequence[Scene], joints: Floats) -> Floats:
 
 def _step(stream: Stream, pending: Sequence[_Pending], joints: Floats) -> None:
     """Step the phases that are due, of all windows of all streams; the given one has the model."""
-    layout, view, align = stream.layout, stream.card.view, stream.card.config.data.align
-    memory = stream.card.config.data.follow / stream.scene.grid.slot if stream.scene.grid.endless else 0.0
     actors = stream.scene.actors
     nobody = [(-1,) * number for number in range(actors + 1)]
     due: list[_Due] = []
@@ -214,37 +214,54 @@ def _step(stream: Stream, pending: Sequence[_Pending], joints: Floats) -> None:
             people = [scene.people.known[name] for name in unit]
             bodies = tuple([person.number for person in people])
             swap = len(people) > 1 and people[1].motion > people[0].motion
+            sides = scene.grid.sides if len(people) > 1 else 1
             for window, rows in windows.due(scene.before, scene.slot, swap):
                 ordered = bodies[::-1] if windows.swapped[window] else bodies
-                seen = [number for number in ordered if number >= 0]
-                if seen and memory:
-                    frames = scene.slot - scene.before
-                    trail = following.step(windows.trail, joints[seen[0]], layout, frames, memory)
-                    windows.trail = trail
-                    windows.stand(window, (trail[:3], following.turns(trail[None])[0]))
-                elif seen and windows.origins[window] is None:
-                    windows.stand(window, placement(joints[seen[0]], layout, view, align))
-                due.append((windows, window, rows, ordered + nobody[actors - len(ordered)]))
+                for side in range(sides):
+                    at = window * scene.grid.sides + side
+                    _stand(stream, windows, at, joints, ordered, scene.slot - scene.before)
+                    own = rows if sides == 1 else [row for row in rows if row % scene.grid.phases % 2 == side]
+                    if own:
+                        due.append((windows, at, own, ordered + nobody[actors - len(ordered)]))
+                    ordered = ordered[::-1]
     if not due:
         return
-    turned = align or view == "first-frame" or memory > 0
+    card = stream.card
+    turned = card.config.data.align or card.view == "first-frame" or card.config.detects
     if stream.step.scenes is None:
         _step_features(stream.step, due, joints, turned)
         return
     table: list[int] = []
-    for windows, window, rows, numbers in due:
+    for windows, at, rows, numbers in due:
         for row in rows:
-            table += (*windows.addresses[row], windows.corners[window], *numbers)
+            table += (*windows.addresses[row], windows.corners[at], *numbers)
     stream.step.scenes.see(joints, array("q", table), actors, turned)
 
 
-# A window, its number among those of a unit, its rows that step, and the numbers of the bodies in it.
+def _stand(
+    stream: Stream, windows: Windows, at: int, joints: Floats, ordered: tuple[int, ...], frames: int
+) -> None:
+    """Place a side of a window where its first person is seen first, or, where it follows, is seen now."""
+    seen = [number for number in ordered if number >= 0]
+    if not seen:
+        return
+    if stream.scene.grid.endless:
+        memory = stream.card.config.data.follow / stream.scene.grid.slot
+        trail = following.step(windows.trail, joints[seen[0]], stream.layout, frames, memory)
+        windows.trail = trail
+        windows.stand(at, (trail[:3], following.turns(trail[None])[0]))
+    elif windows.origins[at] is None:
+        align = stream.card.config.data.align
+        windows.stand(at, placement(joints[seen[0]], stream.layout, stream.card.view, align))
+
+
+# A unit's windows, which side of which of them, the rows that step, and the numbers of the bodies in it.
 _Due = tuple[Windows, int, list[int], tuple[int, ...]]
 
 
 def _step_features(step: Step, due: Sequence[_Due], joints: Floats, turned: bool) -> None:
     """Step rows of windows by their features."""
-    places = np.array([windows.places[window] for windows, window, _, _ in due])
+    places = np.array([windows.places[at] for windows, at, _, _ in due])
     turns = places[:, 3:].reshape(-1, 3, 3) if turned else None
     x = live_frames.features(joints, np.array([numbers for *_, numbers in due]), places[:, :3], turns)
     rows = [(made, windows, row) for made, (windows, _, own, _) in enumerate(due) for row in own]

@@ -6,6 +6,9 @@ slots p, p + k, p + 2k, ..., so every slot steps one phase, and the answer is th
 A window that is full starts anew; several windows, staggered, stand side by side, and the one that has seen
 most answers.
 
+Of two people a phase may show either as the main actor: with `Grid.exchange` every second phase begins from
+the other one's side, as every second pass of an evaluation does.
+
 A network that detects actions in untrimmed recordings has learnt from every frame, and never begins anew: its
 grid is endless, of one window with one phase.
 
@@ -35,6 +38,7 @@ class Grid:
         steps: S, steps of a window.
         windows: W.
         endless: whether the window never fills; W and k are 1 then.
+        exchange: whether every second phase shows a pair from the second's side.
     """
 
     slot: float
@@ -42,6 +46,12 @@ class Grid:
     steps: int
     windows: int
     endless: bool = False
+    exchange: bool = False
+
+    @property
+    def sides(self) -> int:
+        """From how many sides a window shows a pair."""
+        return 1 + self.exchange
 
     @property
     def length(self) -> int:
@@ -66,9 +76,10 @@ class Windows:
         stepped: (W k,) steps of each phase in its window.
         counts: (W,) steps of all phases in a window.
         addresses: (W k,) where each row of states lies, and where its logits.
-        origins: each window's origin and turn, from its first frame with somebody in it.
-        places: (W, 12) the same, one behind the other; nowhere and unturned where there is none.
-        corners: (W,) where each of these lies.
+        origins: the origin and turn of each window's sides, window by window, each from the first frame with
+            somebody in it.
+        places: (W sides, 12) the same, one behind the other; nowhere and unturned where there is none.
+        corners: (W sides,) where each of these lies.
         swapped: whether in a window the pair stands in reversed order.
         trail: of an endless window, the place that follows the main actor; see `data_prep.following`.
     """
@@ -81,13 +92,14 @@ class Windows:
         self.logits = np.zeros((rows, classes), np.float32)
         first, step = self.logits.ctypes.data, self.logits.strides[0]
         self.addresses = [(one.data_ptr(), first + step * row) for row, one in enumerate(self.rows)]
-        self.places = np.tile(_NOWHERE, (grid.windows, 1))
+        places = grid.windows * grid.sides
+        self.places = np.tile(_NOWHERE, (places, 1))
         first, step = self.places.ctypes.data, self.places.strides[0]
-        self.corners = [first + step * window for window in range(grid.windows)]
+        self.corners = [first + step * place for place in range(places)]
         self.starts: list[int] = []
         self.stepped = [0] * rows
         self.counts = [0] * grid.windows
-        self.origins: list[tuple[Floats, Floats | None] | None] = [None] * grid.windows
+        self.origins: list[tuple[Floats, Floats | None] | None] = [None] * places
         self.swapped = [False] * grid.windows
         self.trail: Floats | None = None
         self.restart(start)
@@ -99,16 +111,16 @@ class Windows:
         self.states.zero_()
         self.stepped = [0] * len(self.stepped)
         self.counts = [0] * self.grid.windows
-        self.origins = [None] * self.grid.windows
+        self.origins = [None] * len(self.places)
         self.places[:] = _NOWHERE
         self.trail = None
 
-    def stand(self, window: int, place: tuple[Floats, Floats | None]) -> None:
-        """Take a window's origin and turn."""
-        self.origins[window] = place
-        self.places[window, :3] = place[0]
+    def stand(self, at: int, place: tuple[Floats, Floats | None]) -> None:
+        """Take the origin and turn of a window's side, of which there are `sides` a window."""
+        self.origins[at] = place
+        self.places[at, :3] = place[0]
         if place[1] is not None:
-            self.places[window, 3:] = place[1].ravel()
+            self.places[at, 3:] = place[1].ravel()
 
     def due(self, before: int, slot: int, swap: bool) -> list[tuple[int, list[int]]]:
         """Each window with the rows of its phases that step in the slots behind `before` up to `slot`.
@@ -141,8 +153,9 @@ class Windows:
         self.states[rows] = 0
         self.stepped[rows] = [0] * self.grid.phases
         self.counts[window] = 0
-        self.origins[window] = None
-        self.places[window] = _NOWHERE
+        for at in range(window * self.grid.sides, (window + 1) * self.grid.sides):
+            self.origins[at] = None
+            self.places[at] = _NOWHERE
         return start
 
     def answer(self) -> tuple[NDArray[np.float32], float]:
@@ -195,10 +208,10 @@ class Windows:
         self.counts = [
             sum(self.stepped[first : first + phases]) for first in range(0, len(self.rows), phases)
         ]
-        self.origins = [None] * self.grid.windows
+        self.origins = [None] * len(self.places)
         self.places[:] = _NOWHERE
-        for window, place in enumerate(table["origins"]):
+        for at, place in enumerate(table["origins"]):
             if place is not None:
                 origin, turn = place
                 placed = np.array(origin, np.float32), None if turn is None else np.array(turn, np.float32)
-                self.stand(window, placed)
+                self.stand(at, placed)

@@ -15,6 +15,7 @@ from action_indrnn.data_prep.clip import Clip
 from action_indrnn.data_prep.normalize import normalize
 from action_indrnn.dataset import Clips
 from action_indrnn.decision import Rule
+from action_indrnn.evaluation import exchanged_passes
 from action_indrnn.recognizer import Recognizer
 from action_indrnn.scene import RATE
 from action_indrnn.streaming import FrameAnswers, Stream, feed_all
@@ -58,11 +59,13 @@ def logits_of(network: Recognizer, joints: np.ndarray, start: int = 0) -> np.nda
     """(STRIDE, K) logits of the whole clip by the road of `classify`, one row for each choice of frames."""
     clip = Clip("clip", joints, joints.any(axis=(2, 3)))
     clips = Clips.of_clips([normalize(clip, LAYOUT, network.card.view)])
-    clips = clips.shown_as(network.card.config.data, LAYOUT)
+    clips = network.shown(clips)
     numbers = torch.zeros(STRIDE, dtype=torch.int64)
     frames = torch.arange(FRAMES) * STRIDE + torch.arange(STRIDE)[:, None] + start
+    others = exchanged_passes(STRIDE, network.card.config.evaluate.exchange)
+    x = clips.exchanged(clips.batch(numbers, frames), numbers.numpy(), others)
     with torch.inference_mode():
-        return network.model(clips.batch(numbers, frames))[0].numpy()
+        return network.model(x)[0].numpy()
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -71,7 +74,16 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("view", ["camera", "first-frame", "raw"])
-@pytest.mark.parametrize("settings", [(), ("data.align=true",), ("data.hold=true",)])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        (),
+        ("data.align=true",),
+        ("data.hold=true",),
+        ("evaluate.exchange=true",),
+        ("data.align=true", "evaluate.exchange=true"),
+    ],
+)
 @pytest.mark.parametrize("actors", [1, 2])
 def test_a_clip_fed_frame_by_frame_gets_the_logits_of_the_whole_clip(
     view: str, actors: int, settings: tuple[str, ...]
@@ -220,8 +232,9 @@ def test_persons_have_states_of_their_own_and_pairs_only_when_close() -> None:
     assert [answer.bodies for answer in few.answers] == [(0,)]
 
 
-def test_saved_and_restored_goes_on_to_the_bit() -> None:
-    network = recognizer("first-frame")
+@pytest.mark.parametrize("exchange", ["false", "true"])
+def test_saved_and_restored_goes_on_to_the_bit(exchange: str) -> None:
+    network = recognizer("first-frame", (f"evaluate.exchange={exchange}",))
     joints = {"left": walk(50, 0.0, 4), 7: walk(50, 0.8, 5)}
     rule = Rule(threshold=0.2, release=0.1, hold=0.05)
     whole = network.stream(rule=rule)
@@ -240,8 +253,10 @@ def test_saved_and_restored_goes_on_to_the_bit() -> None:
     np.testing.assert_array_equal(
         run(second, joints)[-1].answers[0].probabilities, expected[-1].answers[0].probabilities
     )
-    with pytest.raises(ValueError, match="expected the grid"):
-        network.stream(duration=9).restore(first.save())
+    other = recognizer("first-frame", (f"evaluate.exchange={'true' if exchange == 'false' else 'false'}",))
+    for stranger in (network.stream(duration=9), other.stream()):
+        with pytest.raises(ValueError, match="expected the grid"):
+            stranger.restore(first.save())
     with pytest.raises(ValueError, match="expected the state of a stream"):
         second.restore(b"\0" * 100)
 
@@ -333,11 +348,11 @@ def test_a_stream_takes_no_more_memory_with_time() -> None:
         max_size=60,
     ),
     st.integers(0, 59),
-    st.booleans(),
+    st.integers(0, 2),
 )
-def test_whatever_comes_is_answered_and_can_be_cut_anywhere(frames: list, cut: int, held: bool) -> None:
+def test_whatever_comes_is_answered_and_can_be_cut_anywhere(frames: list, cut: int, which: int) -> None:
     """Any rate, gaps, late frames, people who come and go: cut and restored, the answers are the same."""
-    network = HOLDING if held else NETWORK
+    network = (NETWORK, HOLDING, EXCHANGING)[which]
     poses = [person(x).astype(np.float32) for x in (0.0, 0.3, 1.5, 5.0)]
     whole, first = network.stream(gap=2), network.stream(gap=2)
     time, newest = 10.0, 0.0
@@ -361,6 +376,7 @@ def test_whatever_comes_is_answered_and_can_be_cut_anywhere(frames: list, cut: i
 
 
 NETWORK, HOLDING = recognizer(), recognizer(data=("data.hold=true",))
+EXCHANGING = recognizer(data=("data.hold=true", "data.align=true", "evaluate.exchange=true"))
 
 
 def test_who_is_not_seen_stays_until_forgotten() -> None:
@@ -379,7 +395,12 @@ def test_who_is_not_seen_stays_until_forgotten() -> None:
 
 @pytest.mark.parametrize(
     ("view", "data"),
-    [("camera", ()), ("first-frame", ("data.hold=true",)), ("raw", ("data.align=true",))],
+    [
+        ("camera", ()),
+        ("first-frame", ("data.hold=true",)),
+        ("raw", ("data.align=true",)),
+        ("camera", ("data.align=true", "evaluate.exchange=true")),
+    ],
 )
 def test_joints_stepped_as_they_are_give_what_their_features_give(view: str, data: tuple[str, ...]) -> None:
     network = recognizer(view, data)
