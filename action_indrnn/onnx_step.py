@@ -92,6 +92,7 @@ def export(model: Classifier, card: Card, out: Path) -> tuple[float, int]:
         "view": card.view,
         "align": card.config.data.align,
         "hold": card.config.data.hold,
+        "exchange": card.config.evaluate.exchange,
         "frames": card.config.data.frames,
         "clip_frames": card.clip_frames,
         "program": card.program,
