@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from action_indrnn import augment
+from action_indrnn.config import Data
 from action_indrnn.data_prep.bodies import MOST_ACTORS
 from action_indrnn.data_prep.clip import Clip
 from action_indrnn.data_prep.layout import Layout
@@ -26,12 +27,17 @@ def write(clip: Clip, layout: Layout, folder: Path) -> list[Path]:
     Strengths are such that the eye sees them; the second row's setting is its title.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    clips = Clips.of_clips([normalize(clip, layout)])
+    clips = Clips.of_clips([normalize(clip, layout)]).shown_as(Data(), layout, "camera")
     joints = len(layout.joints)
     even = torch.linspace(0, clip.present.shape[1] - 1, FRAMES).round().long()
     x = clips.batch(torch.tensor([0]), even[None])
     written = []
-    for name, setting, vary in _every(layout):
+
+    def exchange(x: Tensor, random: np.random.Generator) -> Tensor:
+        return clips.exchanged(x, np.array([0]), np.array([True]))
+
+    second = ("exchange", "exchange = 1; the second of two people is the main actor, at the origin", exchange)
+    for name, setting, vary in (*_every(layout), second):
         films = [
             _film(x, joints, f"{clip.name}, frames as sampled"),
             _film(vary(x, np.random.default_rng(SEED)), joints, setting),
