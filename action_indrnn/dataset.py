@@ -248,13 +248,12 @@ class Clips:
             numbers: (B,) of these clips.
             chosen: (B,) which of them, where they are of two people at all.
         """
-        if self.second is None:
+        if not chosen.any():
             return x
+        second = self.second
+        assert second is not None, "clips shown without `second`"
         some, wanted = (torch.from_numpy(column).to(x.device) for column in (numbers, chosen))
-        two, origin, turn = (
-            column[some] for column in (self.second.two, self.second.origin, self.second.turn)
-        )
-        return augment.exchange(x, two & wanted, origin, turn)
+        return augment.exchange(x, second.two[some] & wanted, second.origin[some], second.turn[some])
 
     def sample(
         self,
