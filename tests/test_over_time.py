@@ -110,7 +110,7 @@ def test_the_live_recipe_is_as_accurate_streamed_as_whole(made_set: PreparedSet,
     report = trained.train().report
     recognizer = Recognizer.load(tmp_path / "run" / "model.safetensors")
     settings, numbers = recognizer.card.config, trained.split.test
-    clips = Clips.of_set(made_set).shown_as(settings.data, recognizer.card.layout())
+    clips = recognizer.shown(Clips.of_set(made_set))
     logits = over_time.running_logits(
         recognizer.model,
         clips,
@@ -119,6 +119,7 @@ def test_the_live_recipe_is_as_accurate_streamed_as_whole(made_set: PreparedSet,
         passes=settings.evaluate.passes,
         batch=64,
         sampling=settings.data.sampling,
+        exchange=settings.evaluate.exchange,
     )
     np.testing.assert_allclose(logits[-1], report.scores, rtol=1e-3, atol=1e-3)
     streamed = over_time.early(logits, trained.labels[numbers], clips.length.numpy()[numbers])
