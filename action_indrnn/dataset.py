@@ -91,18 +91,18 @@ class Second:
     """How the second bodies of N clips become main actors, as which their own clips would show them.
 
     Attributes:
-        two: (N,) whether a clip has two bodies, both seen in half of its frames or more.
+        two: (N,) whether a clip has two bodies, both seen in half of its frames or more; on no device.
         origin: (N, 3), of those, where the second stands in the clip as it is shown.
         turn: (N, 3, 3) what the clip is then turned and scaled by; see `data_prep.normalize.placement`.
     """
 
-    two: Tensor
+    two: NDArray[np.bool_]
     origin: Tensor
     turn: Tensor
 
     def to(self, device: torch.device) -> "Second":
         """The same in the memory of a device."""
-        return Second(self.two.to(device), self.origin.to(device), self.turn.to(device))
+        return Second(self.two, self.origin.to(device), self.turn.to(device))
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ class Clips:
         return replace(self, turn=torch.from_numpy(turns))
 
     def _with_second(self, layout: Layout, view: View, *, align: bool) -> "Clips":
-        two = torch.zeros(len(self.names), dtype=torch.bool)
+        two = np.zeros(len(self.names), bool)
         origins, turns = torch.zeros(len(two), 3), torch.eye(3).repeat(len(two), 1, 1)
         start, length = self.start.tolist(), self.length.tolist()
         for number in (self.bodies == MOST_ACTORS).nonzero().flatten().tolist():
@@ -252,8 +252,11 @@ class Clips:
             return x
         second = self.second
         assert second is not None, "clips shown without `second`"
-        some, wanted = (torch.from_numpy(column).to(x.device) for column in (numbers, chosen))
-        return augment.exchange(x, second.two[some] & wanted, second.origin[some], second.turn[some])
+        wanted = second.two[numbers] & chosen
+        if not wanted.any():  # as in every batch of a set of single persons
+            return x
+        some, those = (torch.from_numpy(column).to(x.device) for column in (numbers, wanted))
+        return augment.exchange(x, those, second.origin[some], second.turn[some])
 
     def sample(
         self,
