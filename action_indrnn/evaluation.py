@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from action_indrnn import every_frame, processes
+from action_indrnn import every_frame, processes, products
 from action_indrnn.config import Config
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.dataset import Clips, Integers, Sampling, draw_frames
@@ -26,6 +26,7 @@ MOST_CONFUSED = 15
 
 
 @torch.inference_mode()
+@products.full_width()
 def scores(
     model: Classifier,
     clips: Clips,
@@ -120,6 +121,7 @@ def judged(
 
 
 @torch.inference_mode()
+@products.full_width()
 def _of_every_frame(
     model: Classifier, clips: Clips, numbers: Integers, settings: Config, layout: Layout
 ) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from torch.profiler import record_function
 
-from action_indrnn import processes
+from action_indrnn import processes, products
 from action_indrnn.config import Train
 from action_indrnn.ensemble import mean_logits
 from action_indrnn.layers import clamp_recurrent_, parameter_groups
@@ -44,6 +44,7 @@ class Learner:
         if train.compile:
             self._run = torch.compile(self._run)  # type: ignore[assignment] # a module becomes a module
 
+    @products.full_width()
     def step(self, parts: Iterable[tuple[Tensor, Tensor]], rate: float) -> Tensor:
         """One step on a batch; the loss summed over its clips and the number of those recognised, float64.
 

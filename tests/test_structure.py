@@ -60,7 +60,17 @@ FLOORS = [
     {"scene_state", "live_frames", "clip_recorder"},
     {"scene"},
     {"windows", "people"},
-    {"processes", "options", "decision", "config_problems", "networks", "guard", "seeds", "markup"},
+    {
+        "processes",
+        "options",
+        "decision",
+        "config_problems",
+        "networks",
+        "guard",
+        "seeds",
+        "markup",
+        "products",
+    },
     {"kernels", "data_prep", "configs"},
 ]
 ALLOWED = {
