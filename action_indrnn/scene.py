@@ -13,6 +13,7 @@ from action_indrnn.windows import Grid, Windows
 
 DURATION = 2.5  # seconds of a clip where the model does not say: about NTU RGB+D's mean of 75 frames
 RATE = 30.0  # frames a second, a Kinect's
+CLOCK = 1e-3  # slots that a clock's rounding may be off
 MOST = {"rate": 1000.0, "duration": 3600.0, "pair_distance": 1000.0, "gap": 3600.0}  # of settings
 
 
@@ -51,11 +52,17 @@ class Settings:
                 raise ValueError(f"{name}: expected 1 to {count}, found {getattr(self, name)}")
 
     def grid(self, steps: int, *, endless: bool = False, exchange: bool = False) -> Grid:
-        """The grid for S steps a window: its slot is a frame, and a whole number of slots is a step."""
+        """The grid for S steps a window: a step is a whole number of slots, and a slot about a frame.
+
+        Slots are so long that a window lasts its duration; but none is shorter than a frame where a window
+        has fewer frames than steps, and what there is between two frames is not seen.
+        """
         if endless:
             return Grid(1 / self.rate, 1, steps, 1, endless)
-        phases = max(1, round(self.duration * self.rate / steps))
-        return Grid(1 / self.rate, phases, steps, self.windows, exchange=exchange)
+        frames = self.duration * self.rate
+        phases = max(1, round(frames / steps))
+        slot = max(frames / (phases * steps), 1.0) if phases == 1 else frames / (phases * steps)
+        return Grid(slot / self.rate, phases, steps, self.windows, exchange=exchange)
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,7 @@ class Scene:
             self.start = self.time = 0.0 if time is None else time
         last = self.time
         if time is None:
-            time = last if self.frame == 1 else last + self.grid.slot
+            time = last if self.frame == 1 else last + 1 / self.settings.rate
         if time < last - self.settings.gap:
             # The clock began anew, or the newest stamp was wrong: what was before does not count.
             events = self._drop(list(self.people.known))
@@ -122,7 +129,7 @@ class Scene:
             self.start = self.time = time
             self.before = -1
             self.people.meet(found, time)
-            self.slot = 0
+            self.slot = self._slot()
             return False, events
         if time < last:
             return True, []
@@ -133,8 +140,18 @@ class Scene:
         else:
             events = self._drop(self.people.lost(self.time))
         self.people.meet(found, self.time)
-        self.slot = int((self.time - self.start) / self.grid.slot + 0.5)
+        self.slot = self._slot()
         return False, events
+
+    def _slot(self) -> int:
+        """The last slot of which half or more lies in or before the newest frame, which lasts 1 / rate."""
+        assert self.start is not None
+        return int((self.time - self.start + 1 / self.settings.rate) / self.grid.slot + 0.5 + CLOCK) - 1
+
+    def _first(self) -> int:
+        """The slot with which the newest frame begins."""
+        own = math.ceil(1 / (self.settings.rate * self.grid.slot) - CLOCK)
+        return max(self.before + 1, self.slot + 1 - own)
 
     def _drop(self, lost: list[BodyId]) -> list[Event]:
         events: list[Event] = []
@@ -159,6 +176,6 @@ class Scene:
                     units.append((one, other))
         for unit in units:
             if unit not in self.followed:
-                windows = Windows(self.grid, self.slot, self.width, self.classes)
+                windows = Windows(self.grid, self._first(), self.width, self.classes)
                 self.followed[unit] = Followed(windows, Decision(self.settings.rule))
         return units

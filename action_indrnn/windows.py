@@ -1,10 +1,10 @@
 """What is remembered of one person, or of a pair, in a stream: staggered windows of several phases.
 
 A network is trained on S frames spread over a clip, not on every frame. A window therefore is a clip of
-fixed duration: S steps of k slots each. It has k phases, as the evaluation has passes: phase p steps in the
-slots p, p + k, p + 2k, ..., so every slot steps one phase, and the answer is the mean of the phases' logits.
-A window that is full starts anew; several windows, staggered, stand side by side, and the one that has seen
-most answers.
+fixed duration: S steps of k slots each, a slot being about as long as a frame. It has k phases, as the
+evaluation has passes: phase p steps in the slots p, p + k, p + 2k, ..., so every slot steps one phase, and
+the answer is the mean of the phases' logits. A window that is full starts anew; several windows, staggered,
+stand side by side, and the one that has seen most answers.
 
 Of two people a phase may show either as the main actor: with `Grid.exchange` every second phase begins from
 the other one's side, as every second pass of an evaluation does.
@@ -33,7 +33,7 @@ class Grid:
     """How a stream's time is cut.
 
     Attributes:
-        slot: seconds; one frame at the expected rate.
+        slot: seconds; near to a frame's at the expected rate, so that a window lasts as long as it should.
         phases: k, slots from one step of a phase to its next.
         steps: S, steps of a window.
         windows: W.

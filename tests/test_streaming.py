@@ -17,7 +17,7 @@ from action_indrnn.dataset import Clips
 from action_indrnn.decision import Rule
 from action_indrnn.evaluation import exchanged_passes
 from action_indrnn.recognizer import Recognizer
-from action_indrnn.scene import RATE
+from action_indrnn.scene import CLOCK, RATE
 from action_indrnn.streaming import FrameAnswers, Stream, feed_all
 
 from .conftest import person
@@ -55,14 +55,15 @@ def run(stream: Stream, bodies: dict[int, np.ndarray]) -> list[FrameAnswers]:
     return [stream.feed({name: joints[t] for name, joints in bodies.items()}) for t in range(frames)]
 
 
-def logits_of(network: Recognizer, joints: np.ndarray, start: int = 0) -> np.ndarray:
-    """(STRIDE, K) logits of the whole clip by the road of `classify`, one row for each choice of frames."""
+def logits_of(network: Recognizer, joints: np.ndarray, frames: torch.Tensor | None = None) -> np.ndarray:
+    """(k, K) logits of the whole clip by the road of `classify`, one row for each choice of frames."""
     clip = Clip("clip", joints, joints.any(axis=(2, 3)))
     clips = Clips.of_clips([normalize(clip, LAYOUT, network.card.view)])
     clips = network.shown(clips)
-    numbers = torch.zeros(STRIDE, dtype=torch.int64)
-    frames = torch.arange(FRAMES) * STRIDE + torch.arange(STRIDE)[:, None] + start
-    others = exchanged_passes(STRIDE, network.card.config.evaluate.exchange)
+    if frames is None:
+        frames = torch.arange(FRAMES) * STRIDE + torch.arange(STRIDE)[:, None]
+    numbers = torch.zeros(len(frames), dtype=torch.int64)
+    others = exchanged_passes(len(frames), network.card.config.evaluate.exchange)
     x = clips.exchanged(clips.batch(numbers, frames), numbers.numpy(), others)
     with torch.inference_mode():
         return network.model(x)[0].numpy()
@@ -102,6 +103,33 @@ def test_a_clip_fed_frame_by_frame_gets_the_logits_of_the_whole_clip(
     np.testing.assert_allclose(answer.probabilities, softmax(expected.mean(axis=0)), rtol=1e-3, atol=1e-6)
     assert answer.seen == 1
     assert len({tuple(one.answers[0].probabilities) for one in found}) == len(found)  # new after every frame
+
+
+@pytest.mark.parametrize("length", [5, 6, 7, 8, 9, 11, 12, 13, 18, 22, 27, 33])
+def test_a_window_is_as_long_as_asked(length: int) -> None:
+    network, joints = recognizer(), walk(2 * length)
+    found = run(network.stream(duration=length / RATE, windows=1), {0: joints})
+    phases = max(1, round(length / FRAMES))
+    # Step j of phase p lies in slot p + k j, and a frame shows all slots that end with it.
+    slots = torch.arange(phases)[:, None] + phases * torch.arange(FRAMES)
+    last = torch.tensor([int((t + 1) * phases * FRAMES / length + 0.5 + CLOCK) - 1 for t in range(length)])
+    frames = torch.searchsorted(last, slots)
+    assert frames[0, 0] == 0
+    assert frames[-1, -1] >= length - 1 - (length < phases * FRAMES)
+    for start in (0, length):  # the second window begins with the first's end
+        clip, answer = joints[None, start : start + length], found[start + length - 1].answers[0]
+        expected = softmax(logits_of(network, clip, frames).mean(axis=0))
+        np.testing.assert_allclose(answer.probabilities, expected, rtol=1e-3, atol=1e-6)
+        assert answer.seen == 1
+
+
+def test_a_window_of_fewer_frames_than_steps_sees_them_all() -> None:
+    network, joints = recognizer(), walk(FRAMES)
+    short = run(network.stream(duration=3 / RATE), {0: joints})
+    usual = run(network.stream(duration=FRAMES / RATE), {0: joints})
+    assert short[0].answers[0].seen == 1 / FRAMES
+    for one, other in zip(short, usual, strict=True):
+        np.testing.assert_array_equal(one.answers[0].probabilities, other.answers[0].probabilities)
 
 
 def test_joints_in_any_order_of_memory_are_the_same_joints() -> None:
