@@ -61,7 +61,7 @@ class Settings:
             return Grid(1 / self.rate, 1, steps, 1, endless)
         frames = self.duration * self.rate
         phases = max(1, round(frames / steps))
-        slot = max(frames / (phases * steps), 1.0) if phases == 1 else frames / (phases * steps)
+        slot = frames / (phases * steps) if frames > steps else 1.0
         return Grid(slot / self.rate, phases, steps, self.windows, exchange=exchange)
 
 

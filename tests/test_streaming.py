@@ -269,9 +269,8 @@ def test_saved_and_restored_goes_on_to_the_bit(exchange: str) -> None:
     expected = run(whole, joints)
     first, second = network.stream(rule=rule), network.stream(rule=rule)
     run(first, {name: one[:23] for name, one in joints.items()})
-    assert (b"exchange" in first.save()) == (
-        exchange == "true"
-    )  # else a state as it was before there was one
+    # Without exchange a state is what it was before there was one.
+    assert (b"exchange" in first.save()) == (exchange == "true")
     second.restore(first.save())
     found = run(second, {name: one[23:] for name, one in joints.items()})
     for ours, theirs in zip(found, expected[23:], strict=True):
