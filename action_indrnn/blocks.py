@@ -2,9 +2,9 @@
 
 from typing import Any, TypedDict
 
-from action_indrnn.classifier import Pooling
-from action_indrnn.layers import RecurrentBlock
-from action_indrnn.networks import Gated, Layered, Recurrent
+from action_indrnn.layers import Mask, RecurrentBlock
+from action_indrnn.networks import Gated, Layered, Network, Recurrent
+from action_indrnn.pooling import Pooling
 
 
 def recurrent_block(
@@ -33,22 +33,39 @@ def recurrence(config: Recurrent, *, last: bool) -> dict[str, Any]:
     }
 
 
-class Surroundings(TypedDict):
-    """Settings of `Classifier`."""
+class Read(TypedDict):
+    """Settings of `Classifier` for what it reads."""
+
+    pooling: Pooling
+    dropout: float
+    dropout_mask: Mask
+
+
+def read(config: Network, dropout: float) -> Read:
+    """How a network is read whose last layer has a dropout; see `left`."""
+    return {"pooling": config.pooling, "dropout": dropout, "dropout_mask": config.dropout_mask}
+
+
+def left(config: Network, dropout: float) -> float:
+    """The dropout that a last layer keeps: none where statistics take it over."""
+    return 0.0 if config.pooling == "statistics" else dropout
+
+
+class Surroundings(Read):
+    """Settings of `Classifier` for the networks of linear and gated layers."""
 
     geometry: bool
     time_difference: bool
     input_norm: bool
     input_clip: float | None
-    pooling: Pooling
 
 
-def surroundings(config: Layered | Gated) -> Surroundings:
-    """What `Classifier` does for the networks of linear and gated layers, around their bodies."""
+def surroundings(config: Layered | Gated, dropout: float) -> Surroundings:
+    """What `Classifier` does around the body of a network whose last layer has a dropout."""
     return {
+        **read(config, dropout),
         "geometry": config.geometry,
         "time_difference": config.time_difference,
         "input_norm": config.input_norm,
         "input_clip": config.input_clip,
-        "pooling": config.pooling,
     }

@@ -5,20 +5,20 @@ Shapes: `T` frames, `B` clips in a batch, `F` features, `H` units, `K` classes; 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Literal, Protocol, cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from action_indrnn.features import JointLineDistances, TimeDifference
 from action_indrnn.gated import GatedLayer
-from action_indrnn.layers import BatchNormOverTime, IndRNN, Linear, excess
+from action_indrnn.layers import BatchNormOverTime, IndRNN, Linear, Mask, excess
+from action_indrnn.pooling import PARTS, Pooling, RunningMean, Statistics
 from action_indrnn.streams import Streams
 
 State = tuple[Tensor, ...]
 Layer = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]  # from input and state to output and state
 Recur = Callable[[Layer, Tensor], Tensor]  # runs a layer with its state and keeps the state for later
-Pooling = Literal["last", "mean", "both"]
 _STEPPING = IndRNN | GatedLayer | TimeDifference | Streams  # what goes through time step by step
 
 
@@ -26,32 +26,6 @@ class Memory(Protocol):
     """A module with a state, of `units` numbers for a clip."""
 
     units: int
-
-
-class RunningMean(nn.Module):
-    """The mean over all steps so far.
-
-    Its state is that mean and, in the last place, the number of steps that it is of.
-
-    Args:
-        width: of a step.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.units = width + 1
-
-    def forward(self, x: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Returns the mean (B, width) over x (T, B, width) and what was before it, and the new state.
-
-        The precision is that of x, single at least: a count of steps in half precision would end at 2048.
-        """
-        mean = x.mean(dim=0, dtype=torch.promote_types(x.dtype, torch.float32))
-        steps = torch.full_like(mean[:, :1], len(x))  # exports for any B
-        if before is not None:
-            steps = steps + before[:, -1:]
-            mean = before[:, :-1].lerp(mean, len(x) / steps)
-        return mean, torch.cat((mean, steps), dim=1)
 
 
 class Classifier(nn.Module, ABC):
@@ -67,7 +41,10 @@ class Classifier(nn.Module, ABC):
         time_difference: whether `body` gets the change of all that since the frame before beside it.
         input_norm: whether all that is batch-normalised, number by number.
         input_clip: the largest size of a number after that; a larger one counts as this.
-        pooling: what is read of what `body` returns: the last step, the mean over the steps so far, or both.
+        pooling: what is read of what `body` returns: the last step, the mean over the steps so far, both, or
+            `Statistics` of them.
+        dropout: of what is read by statistics, for which `body` drops nothing of what it returns.
+        dropout_mask: of that.
         streams: what `body` gets in place of the joints; the joints themselves if not given.
 
     Attributes:
@@ -90,6 +67,8 @@ class Classifier(nn.Module, ABC):
         input_norm: bool = False,
         input_clip: float | None = None,
         pooling: Pooling = "last",
+        dropout: float = 0.0,
+        dropout_mask: Mask = "clip",
         streams: Streams | None = None,
     ) -> None:
         super().__init__()
@@ -107,8 +86,13 @@ class Classifier(nn.Module, ABC):
         self.input_norm = BatchNormOverTime(self.inputs) if input_norm else None
         self.input_clip = input_clip
         self.reads_last = pooling != "mean"
-        self.mean: nn.Module | None = None if pooling == "last" else RunningMean(width)
-        self.classifier: nn.Module = Linear(2 * width if pooling == "both" else width, classes)
+        self.mean: nn.Module | None = None
+        if pooling == "statistics":
+            self.mean = Statistics(width, dropout, dropout_mask)
+        elif pooling != "last":
+            self.mean = RunningMean(width)
+        parts = {"last": 1, "mean": 1, "both": 2, "statistics": PARTS}[pooling]
+        self.classifier: nn.Module = Linear(parts * width, classes)
         nn.init.kaiming_normal_(self.classifier.weight)
 
     @abstractmethod
@@ -137,7 +121,7 @@ class Classifier(nn.Module, ABC):
         """Makes the network walk from the last frame to the first, where it then answers."""
         self.reverse = True
         for module in self.modules():
-            if isinstance(module, _STEPPING):
+            if isinstance(module, _STEPPING | Statistics):
                 module.reverse = True
 
     def forward(self, x: Tensor, state: State | None = None, every: bool = False) -> tuple[Tensor, State]:
@@ -177,7 +161,8 @@ class Classifier(nn.Module, ABC):
         y = self.body(seen, recur)
         if every:
             return self.classifier(y), tuple(after)
-        read = [y[0 if self.reverse else -1]] if self.reads_last else []
+        alone = isinstance(self.mean, Statistics)  # which have the last step in them
+        read = [y[0 if self.reverse else -1]] if self.reads_last and not alone else []
         if self.mean is not None:
             read.append(recur(self.mean, y))
         return self.classifier(read[0] if len(read) == 1 else torch.cat(read, dim=1)), tuple(after)

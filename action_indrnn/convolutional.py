@@ -6,7 +6,7 @@ Source: Li et al., arXiv 1910.06251, as in Sunnydreamrain/IndRNN_pytorch.
 
 from torch import Tensor, nn
 
-from action_indrnn.blocks import recurrent_block
+from action_indrnn.blocks import left, read, recurrent_block
 from action_indrnn.classifier import Classifier, Recur
 from action_indrnn.layers import Convolution
 from action_indrnn.networks import Convolutional
@@ -37,7 +37,8 @@ class ConvolutionalLayer(nn.Module):
         self.places = (places - 1) // stride + 1
         self.convolution = Convolution(inputs, channels, config.kernel, stride)
         self.units = bodies * self.places * channels
-        self.block = recurrent_block(config, self.units, config.dropout, last=last, channels=channels)
+        dropout = left(config, config.dropout) if last else config.dropout
+        self.block = recurrent_block(config, self.units, dropout, last=last, channels=channels)
 
     def forward(self, x: Tensor, h0: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Returns the output (T, B, H) and the last state (B, H)."""
@@ -63,7 +64,7 @@ class ConvolutionalIndRNN(Classifier):
             layer = ConvolutionalLayer(config, bodies, places, inputs, channels, 2 if index else 1, last)
             layers.append(layer)
             places, inputs = layer.places, channels
-        super().__init__(features, classes, layers[-1].units, pooling=config.pooling)
+        super().__init__(features, classes, layers[-1].units, **read(config, config.dropout))
         self.layers = nn.ModuleList(layers)
 
     def body(self, x: Tensor, recur: Recur) -> Tensor:

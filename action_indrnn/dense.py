@@ -7,7 +7,7 @@ Source: Li et al., arXiv 1910.06251, as in Sunnydreamrain/IndRNN_pytorch.
 import torch
 from torch import Tensor, nn
 
-from action_indrnn.blocks import recurrent_block, surroundings
+from action_indrnn.blocks import left, recurrent_block, surroundings
 from action_indrnn.classifier import Classifier, Recur
 from action_indrnn.features import TimeDifference
 from action_indrnn.layers import Linear
@@ -87,13 +87,14 @@ class DenseIndRNN(Classifier):
         for layers in config.blocks:
             width = (width + layers * config.growth_rate) // 2
         sides = 2 if config.time_difference else 1
-        super().__init__(features, classes, sides * width, **surroundings(config), streams=streams)
+        around = surroundings(config, config.dropout_last)
+        super().__init__(features, classes, sides * width, **around, streams=streams)
         self.first = DenseStep(config, self.inputs, 6 * config.growth_rate, config.dropout_first)
         self.blocks = nn.ModuleList()
         inputs = self.first.width
         for index, layers in enumerate(config.blocks):
             last = index == len(config.blocks) - 1
-            dropout = config.dropout_last if last else config.dropout_transition
+            dropout = left(config, config.dropout_last) if last else config.dropout_transition
             block = DenseBlock(config, inputs, layers, dropout, last=last)
             self.blocks.append(block)
             inputs = block.width

@@ -20,8 +20,8 @@ from itertools import combinations, product
 import torch
 from torch import Tensor, nn
 
-from action_indrnn.blocks import recurrence
-from action_indrnn.classifier import Classifier, Memory, Pooling, Recur
+from action_indrnn.blocks import left, recurrence
+from action_indrnn.classifier import Classifier, Memory, Recur
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.graph_layers import (
     Bodies,
@@ -33,6 +33,7 @@ from action_indrnn.graph_layers import (
 )
 from action_indrnn.layers import BatchNormOverTime, Linear
 from action_indrnn.networks import Graph
+from action_indrnn.pooling import PARTS, SeenPooling, Statistics
 from action_indrnn.streams import Streams
 
 
@@ -78,7 +79,8 @@ class BodyLayer(nn.Module):
         self.units = bodies * config.units
         self.linear = Linear(inputs, config.units)
         self.block = _block(config, 1, config.units, last=last)
-        self.dropout = BodyDropout(config.dropout, each_step=config.dropout_mask == "step")
+        dropout = left(config, config.dropout) if last else config.dropout
+        self.dropout = BodyDropout(dropout, each_step=config.dropout_mask == "step")
 
     def forward(self, x: Tensor, h0: Tensor | None, bodies: Bodies) -> tuple[Tensor, Tensor]:
         """Returns the output (T, 1, R, H) of x (T, 1, R, C), and the last state (B, units)."""
@@ -90,46 +92,6 @@ def _evenly(linear: Linear) -> Linear:
     """A map whose outputs are as large as its inputs: the trunk's first value is not normalised."""
     nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
     return linear
-
-
-class SeenPooling(nn.Module):
-    """The last step at which somebody is there, the mean of those steps, or both beside each other.
-
-    The state is that last step, that mean and, in the last place, the number of steps that it is of.
-
-    Args:
-        width: of a step.
-        pooling: what is read.
-
-    Attributes:
-        units: numbers in the state of a clip.
-        reverse: whether time is walked from the last step to the first.
-    """
-
-    def __init__(self, width: int, pooling: Pooling) -> None:
-        super().__init__()
-        self.width = width
-        self.pooling = pooling
-        self.units = 2 * width + 1
-        self.reverse = False
-
-    def forward(self, x: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Returns what is read (B, width or twice that) of x (T, B, width + 1), and the new state.
-
-        The last number of a step says whether it counts, 1 or 0.
-        """
-        if before is None:
-            before = x.new_zeros(x.shape[1], self.units)
-        held, mean, steps = torch.split(before, [self.width, self.width, 1], dim=1)
-        steps_of = x.flip(0) if self.reverse else x
-        values, counts = steps_of[..., :-1], steps_of[..., -1:]
-        found = counts.sum(dim=0)  # (B, 1)
-        steps = steps + found
-        mean = mean + ((values * counts).sum(dim=0) - found * mean) / steps.clamp_min(1)
-        after = counts.flip(0).cumsum(0).flip(0) - counts  # steps that count behind each
-        held = torch.where(found > 0, (values * counts * (after == 0)).sum(dim=0), held)
-        parts = {"last": (held,), "mean": (mean,), "both": (held, mean)}[self.pooling]
-        return torch.cat(parts, dim=1), torch.cat((held, mean, steps), dim=1)
 
 
 def _is_far(name: str) -> bool:
@@ -233,8 +195,13 @@ class GraphIndRNN(Classifier):
         )
         # The state ends with what is read, as in every classifier; but only frames with a body count.
         self.reads_last = False
-        self.mean = SeenPooling(config.units, config.pooling)
-        self.classifier = Linear(config.units * (2 if config.pooling == "both" else 1), classes)
+        if config.pooling == "statistics":
+            self.mean = Statistics(config.units, config.dropout, config.dropout_mask, gaps=True)
+            parts = PARTS
+        else:
+            self.mean = SeenPooling(config.units, config.pooling)
+            parts = 2 if config.pooling == "both" else 1
+        self.classifier = Linear(parts * config.units, classes)
         nn.init.kaiming_normal_(self.classifier.weight)
 
     def _walks(self) -> Iterator[Memory]:
@@ -244,7 +211,7 @@ class GraphIndRNN(Classifier):
     def turn(self) -> None:
         """Makes the network walk from the last frame to the first, where it then answers."""
         super().turn()
-        assert isinstance(self.mean, SeenPooling)
+        assert isinstance(self.mean, SeenPooling | Statistics)
         self.mean.reverse = True
 
     def body(self, x: Tensor, recur: Recur) -> Tensor:

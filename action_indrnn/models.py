@@ -4,9 +4,11 @@ Shapes: `T` frames, `B` clips in a batch, `F` features, `H` units, `K` classes; 
 Source: Li et al., arXiv 1910.06251, as in Sunnydreamrain/IndRNN_pytorch.
 """
 
+from collections.abc import Iterator
+
 from torch import Tensor, nn
 
-from action_indrnn.blocks import recurrent_block, surroundings
+from action_indrnn.blocks import left, recurrent_block, surroundings
 from action_indrnn.classifier import Bidirectional, Classifier, Recur, State
 from action_indrnn.config import Config
 from action_indrnn.convolutional import ConvolutionalIndRNN
@@ -22,6 +24,11 @@ from action_indrnn.streams import Streams
 __all__ = ["Bidirectional", "Classifier", "State", "build"]
 
 _JOINTS_ALONE = ("joint",)
+
+
+def _numbered(layers: int) -> Iterator[tuple[int, bool]]:
+    """The numbers of layers, each with whether it is the last."""
+    return ((index, index == layers - 1) for index in range(layers))
 
 
 class RecurrentLayer(nn.Module):
@@ -45,16 +52,18 @@ class PlainIndRNN(Classifier):
     def __init__(
         self, config: Plain, features: int = 150, classes: int = 60, streams: Streams | None = None
     ) -> None:
-        super().__init__(features, classes, config.units, **surroundings(config), streams=streams)
+        super().__init__(
+            features, classes, config.units, **surroundings(config, config.dropout), streams=streams
+        )
         self.layers = nn.ModuleList(
             RecurrentLayer(
                 config,
                 config.units if index else self.inputs,
                 config.units,
-                config.dropout,
-                last=index == config.layers - 1,
+                left(config, config.dropout) if last else config.dropout,
+                last=last,
             )
-            for index in range(config.layers)
+            for index, last in _numbered(config.layers)
         )
 
     def body(self, x: Tensor, recur: Recur) -> Tensor:
@@ -86,10 +95,12 @@ class ResidualIndRNN(Classifier):
     def __init__(
         self, config: Residual, features: int = 150, classes: int = 60, streams: Streams | None = None
     ) -> None:
-        super().__init__(features, classes, config.units, **surroundings(config), streams=streams)
+        super().__init__(
+            features, classes, config.units, **surroundings(config, config.dropout), streams=streams
+        )
         self.first = Linear(self.inputs, config.units)
         self.blocks = nn.ModuleList(ResidualBlock(config) for _ in range(config.blocks))
-        self.last = recurrent_block(config, config.units, config.dropout, last=True)
+        self.last = recurrent_block(config, config.units, left(config, config.dropout), last=True)
 
     def body(self, x: Tensor, recur: Recur) -> Tensor:
         """Returns the output of the last block, (T, B, H)."""
@@ -109,16 +120,18 @@ class GatedNetwork(Classifier):
         classes: int = 60,
         streams: Streams | None = None,
     ) -> None:
-        super().__init__(features, classes, config.units, **surroundings(config), streams=streams)
+        super().__init__(
+            features, classes, config.units, **surroundings(config, config.dropout), streams=streams
+        )
         self.layers = nn.ModuleList(
             GatedLayer(
                 config.kind,
                 config.units if index else self.inputs,
                 config.units,
-                config.dropout,
+                left(config, config.dropout) if last else config.dropout,
                 config.dropout_mask,
             )
-            for index in range(config.layers)
+            for index, last in _numbered(config.layers)
         )
 
     def body(self, x: Tensor, recur: Recur) -> Tensor:

@@ -18,6 +18,7 @@ from action_indrnn.kernels import step as compiled
 from action_indrnn.kernels.step import Bounds, Front, Layer, Mean
 from action_indrnn.layers import BatchNormOverTime, RecurrentBlock
 from action_indrnn.models import PlainIndRNN, ResidualIndRNN
+from action_indrnn.pooling import Statistics
 from action_indrnn.streams import Streams
 
 
@@ -70,8 +71,10 @@ class FusedStep(Step):
     def __init__(self, model: PlainIndRNN | ResidualIndRNN) -> None:
         super().__init__(model, f"the {compiled.reason()}")
         # In both networks maps and recurrent blocks alternate in the order in which they are registered.
+        self.statistics = model.mean if isinstance(model.mean, Statistics) else None
         linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
-        maps = [module for module in linear if module is not model.classifier]
+        reading = (model.classifier, self.statistics and self.statistics.score)
+        maps = [module for module in linear if module not in reading]
         blocks = [module for module in model.modules() if isinstance(module, RecurrentBlock)]
         residual = isinstance(model, ResidualIndRNN)
         joins = [residual and number % 2 == 0 for number in range(len(blocks))]
@@ -127,7 +130,13 @@ class FusedStep(Step):
             elif self.activation == "tanh":
                 part.tanh_()
             h = part
-        if self.mean is not None:
+        if self.mean is not None and self.statistics is not None:
+            scale, shift = self.mean.scale, self.mean.shift
+            y = h if scale is None or shift is None else torch.addcmul(shift, h, scale)
+            after = self.statistics(y[None], parts[-1])[1]
+            parts[-1].copy_(after)
+            h = torch.cat((h, after[:, : 3 * self.statistics.width]), dim=1)
+        elif self.mean is not None:
             mean, steps = parts[-1][:, :-1], parts[-1][:, -1:]
             steps += 1
             scale, shift = self.mean.scale, self.mean.shift
@@ -247,20 +256,29 @@ def _fold(
             scale, shift = factor, offset
         u = block.indrnn.u.detach().clone()
         layers.append(Layer(weight.float().contiguous(), bias.float(), joint, *own, u))
+    return layers, *_read(model, len(layers[-1].bias), scale, shift)
+
+
+def _read(
+    model: PlainIndRNN | ResidualIndRNN, width: int, scale: Tensor | None, shift: Tensor | None
+) -> tuple[tuple[Tensor, Tensor], Mean | None]:
+    """Weight and bias of the classifier, and what it reads of a last layer that is yet to be normalised."""
     assert isinstance(model.classifier, nn.Linear)
     weight, bias = model.classifier.weight.double(), model.classifier.bias.double()
     mean: Mean | None = None
     if model.mean is not None:
-        alone = not model.reads_last
-        if scale is None or shift is None:
-            mean = Mean(None, None, alone)
-        else:
-            mean = Mean(scale.float(), shift.float(), alone)
+        affine = None if scale is None else scale.float(), None if shift is None else shift.float()
+        mean = Mean(*affine, not model.reads_last)
+    if isinstance(model.mean, Statistics):
+        score = model.mean.score.weight.double()
+        scores = _behind(score, score.new_zeros(len(score)), scale, shift)
+        mean = Mean(*affine, False, *(one.float() for one in scores))
+        spread, bias = _behind(weight[:, -width:], bias, *_affine(model.mean.norm))
+        weight = torch.cat((weight[:, :-width], spread), dim=1)
     if model.reads_last:
-        width = len(layers[-1].bias)
         last, bias = _behind(weight[:, :width], bias, scale, shift)
         weight = torch.cat((last, weight[:, width:]), dim=1)
-    return layers, (weight.float().contiguous(), bias.float()), mean
+    return (weight.float().contiguous(), bias.float()), mean
 
 
 @torch.no_grad()

@@ -13,8 +13,12 @@ struct Layer {
     int64_t outputs, inputs, joins, relu;
 };
 
-// A state is the frame before, where `kept` is not 0; the layers' outputs; and the mean over all steps of the last
-// layer's output, with their number, where `mean` is not 0.
+// A variance has LEAST added, so that its root has a slope at 0; a score is LIMIT at most either way.
+constexpr float LEAST = 1e-3f, LIMIT = 10;
+
+// A state is the frame before, where `kept` is not 0; the layers' outputs; and what is gathered of the last layer's
+// output over all steps, with their number: where `mean` is 1 or 2 its mean, where it is 3 mean, weighted mean, the root
+// of the variance, and for each head the sum of its weights.
 struct Call {
     const Layer* layers;
     int64_t count;
@@ -26,8 +30,10 @@ struct Call {
     int64_t distances;           // that the first layer gets behind all that
     int64_t changing;            // whether it gets their change behind them
     const float *low, *high;     // least and greatest that each number may be that it gets, or both null
-    int64_t mean;                // 0 for none, 1 if the classifier reads it alone, 2 if behind the last output
-    const float *scale, *shift;  // of the last output in that mean; may be null
+    int64_t mean;                // 0 for none, 1 if the classifier reads it alone, 2 or 3 if behind the last output
+    const float *scale, *shift;  // of the last output in what is gathered; may be null
+    const float *score, *offset;  // (heads, outputs) and (heads), of the last output; e to its power is a head's weight
+    int64_t heads;                // that share the outputs
     const float* x;              // (rows, inputs)
     int64_t inputs, rows;
     float* const* states;  // one for each row, replaced

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from action_indrnn.kernels import cpu
 
-VERSION = 5  # of the layout of `Layer` and `Call` in step.h
+VERSION = 6  # of the layout of `Layer` and `Call` in step.h
 PANEL = 32  # outputs whose weights stand together, as in step.h
 ACTIVATIONS = ("relu", "identity")
 _LAYER = struct.Struct("=9q")
-_CALL = struct.Struct("=24q")
+_CALL = struct.Struct("=27q")
 _SCENE = struct.Struct("=5q")
 _WORD = 8  # bytes
 _MOST_BODIES = 64  # of a frame, a bit each
@@ -85,11 +85,15 @@ class Mean(NamedTuple):
     Attributes:
         scale, shift: (H,), or none.
         alone: whether the classifier reads the mean alone, or the last layer's h and behind it the mean.
+        score, offset: (A, H) and (A,), of h: then it reads h, mean, weighted mean and the root of the
+            variance; see `pooling.Statistics`.
     """
 
     scale: Tensor | None
     shift: Tensor | None
     alone: bool
+    score: Tensor | None = None
+    offset: Tensor | None = None
 
 
 def _load(path: Path) -> tuple[ctypes.CDLL | None, str]:
@@ -183,11 +187,11 @@ class Program:
             raise ValueError(f"expected at most {_MOST_BODIES} bodies, found {front.bodies}")
         self.inputs = layers[0].weight.shape[1] - front.behind
         self.width = front.kept + sum(len(layer.bias) for layer in layers)
-        affine: tuple[Tensor | None, Tensor | None] = (None, None)
-        reads = 0
-        if mean is not None:
-            affine, reads = (mean.scale, mean.shift), 1 if mean.alone else 2
-            self.width += len(layers[-1].bias) + 1
+        behind = mean or Mean(None, None, False)
+        reads = 0 if mean is None else 1 if mean.alone else 2 if mean.score is None else 3
+        heads = 0 if behind.score is None else len(behind.score)
+        self.width += 0 if mean is None else (3 if heads else 1) * len(layers[-1].bias) + heads + 1
+        gathered = (behind.scale, behind.shift, behind.score, behind.offset)
         self.widest, self.classes = max(len(layer.bias) for layer in layers), len(bias)
         addresses = (self._keep(_panels(weight)), self._keep(bias))
         self.head = (
@@ -195,7 +199,7 @@ class Program:
             *(front.kept, front.bodies, front.motion),
             *(self._keep(3 * front.pairs), len(front.pairs), front.changing),
             *((0, 0) if bounds is None else map(self._keep, bounds)),
-            *(reads, *(0 if one is None else self._keep(one) for one in affine)),
+            *(reads, *(0 if one is None else self._keep(one) for one in gathered), heads),
         )
 
     def _keep(self, tensor: Tensor) -> int:

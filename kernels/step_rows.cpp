@@ -168,6 +168,35 @@ void average(const Call& call, const float* h, int64_t width, float* mean) {
     }
 }
 
+inline float dot(const float* a, const float* b, int64_t count) {
+    Vector lanes = {};
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES) lanes += load(a + i) * load(b + i);
+    float sum = 0;
+    for (int k = 0; k < LANES; ++k) sum += lanes[k];
+    for (; i < count; ++i) sum += a[i] * b[i];
+    return sum;
+}
+
+// Takes the last layer's output into its statistics, which stand behind it.
+void gather(const Call& call, const float* h, int64_t width, float* mean) {
+    float *weighted = mean + width, *spread = weighted + width, *weights = spread + width;
+    const float share = 1 / ++weights[call.heads];
+    for (int64_t a = 0, i = 0; a < call.heads; ++a) {
+        const float score = dot(call.score + a * width, h, width) + call.offset[a];
+        const float weight = __builtin_expf(score < -LIMIT ? -LIMIT : score > LIMIT ? LIMIT : score);
+        weights[a] += weight;
+        const float heavy = weight / weights[a];
+        for (const int64_t end = ((a + 1) * width + call.heads - 1) / call.heads; i < end; ++i) {
+            const float y = call.scale ? call.scale[i] * h[i] + call.shift[i] : h[i];
+            const float gap = y - mean[i], square = spread[i] * spread[i];
+            mean[i] += share * gap;
+            weighted[i] += heavy * (y - weighted[i]);
+            spread[i] = __builtin_sqrtf(square + share * (LEAST - square) + gap * gap * share * (1 - share));
+        }
+    }
+}
+
 }  // namespace
 
 #define INDRNN_NAME_(level) advance_##level
@@ -207,7 +236,8 @@ void INDRNN_NAME(INDRNN_LEVEL)(const Call& call, int64_t first, int64_t end, flo
     if (call.mean) {
         const int64_t width = call.layers[call.count - 1].outputs;
         for (int64_t r = 0; r < rows; ++r) {
-            average(call, x[r], width, call.states[first + r] + offset);
+            float* behind_it = call.states[first + r] + offset;
+            call.mean == 3 ? gather(call, x[r], width, behind_it) : average(call, x[r], width, behind_it);
             if (call.mean == 1) x[r] += width;
         }
     }

@@ -5,8 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from action_indrnn.classifier import RunningMean
+from action_indrnn.layers import DropoutOverTime
 from action_indrnn.models import build
+from action_indrnn.pooling import LEAST, RunningMean, Statistics
 
 from .test_models import CAUSAL, FEATURES, SMALL, WHOLE, trained
 
@@ -61,6 +62,62 @@ def test_pooling_reads_the_last_step_the_mean_over_steps_or_both(kind: str) -> N
         y = model.body(differences, lambda module, x: module(x)[0])
         expected = {"last": y[-1], "mean": y.mean(dim=0), "both": torch.cat((y[-1], y.mean(dim=0)), dim=1)}
         torch.testing.assert_close(model(x)[0], expected[pooling])
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_statistics_by_hand(gaps: bool, reverse: bool) -> None:
+    torch.manual_seed(0)
+    made = Statistics(5, 0.0, "step", gaps=gaps).double().eval()
+    made.reverse = reverse
+    torch.nn.init.normal_(made.score.weight)
+    made.norm.norm.running_mean.normal_()
+    x = torch.randn(6, 2, 5, dtype=torch.float64)
+    counts = torch.ones(6, 2, 1, dtype=torch.float64)
+    if gaps:
+        counts[[0, 3, 5], 0] = 0  # of the first clip
+    for clip in range(2):
+        own = x[counts[:, clip, 0] > 0, clip]
+        weight = made.score(own).exp()[:, [0, 0, 1, 2, 3]]  # five numbers among four heads
+        weighted = (weight * own).sum(dim=0) / weight.sum(dim=0)
+        spread = made.norm((own.var(dim=0, correction=0) + LEAST).sqrt()[None, None])[0, 0]
+        expected = torch.cat((own[0 if reverse else -1], own.mean(dim=0), weighted, spread))
+        found = made(torch.cat((x, counts), dim=2) if gaps else x)[0][clip]
+        torch.testing.assert_close(found, expected)
+
+
+def test_statistics_of_nobody_are_no_number_out_of_range() -> None:
+    made = Statistics(3, 0.0, "step", gaps=True).eval()
+    nobody = torch.cat((torch.randn(4, 2, 3), torch.zeros(4, 2, 1)), dim=2)
+    read, state = made(nobody)
+    assert read.isfinite().all()
+    assert not state.any()
+    somebody = torch.cat((torch.randn(4, 2, 3), torch.ones(4, 2, 1)), dim=2)
+    torch.testing.assert_close(made(somebody, state)[0], made(somebody)[0])
+    torch.testing.assert_close(made(nobody, made(somebody)[1])[0], made(somebody)[0])
+
+
+def test_dropout_is_no_spread_and_changes_no_weight() -> None:
+    torch.manual_seed(0)
+    made = Statistics(64, 0.5, "step").train()
+    torch.nn.init.normal_(made.score.weight, std=0.05)
+    still = torch.randn(1, 2, 64).expand(9, 2, 64).clone()
+    state = made._gathered(still, made.dropout(still), None)
+    torch.testing.assert_close(state.spread, torch.full((2, 64), LEAST**0.5), rtol=1e-3, atol=0)
+    torch.testing.assert_close(state.weights, 9 * made.score(still[0]).exp())
+
+
+def test_the_last_layer_drops_nothing_that_statistics_drop() -> None:
+    for kind in ("plain", "residual", "dense", "convolutional", "lstm"):
+        settings = CAUSAL[kind].model_copy(update={"pooling": "statistics"})
+        model = build(settings, FEATURES, 3)
+        drops = [module for module in model.modules() if isinstance(module, DropoutOverTime)]
+        others = build(CAUSAL[kind], FEATURES, 3)
+        before = [module.p for module in others.modules() if isinstance(module, DropoutOverTime)]
+        # In the order of registration: of the layers, and behind them that of what is read.
+        assert isinstance(model.mean, Statistics)
+        assert sorted(drop.p for drop in drops) == sorted([*before, 0.0])
+        assert model.mean.dropout.p == before[-1]
 
 
 def test_a_running_mean_counts_past_half_precision() -> None:

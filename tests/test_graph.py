@@ -11,9 +11,10 @@ from action_indrnn.config import Config
 from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.data_prep.layout import Layout
-from action_indrnn.graph import GraphIndRNN, SeenPooling, distances_of_bodies
+from action_indrnn.graph import GraphIndRNN, distances_of_bodies
 from action_indrnn.graph_layers import Bodies, BodyRecurrence, GraphConvolution, InputNorm, partitions
 from action_indrnn.networks import Graph
+from action_indrnn.pooling import SeenPooling
 from action_indrnn.training import Run
 
 from .test_streaming import recognizer
@@ -35,6 +36,7 @@ FAR = ("distance", "joint", "motion", "distance-motion")
 ANY = [
     {},
     {"pooling": "both", "weights": "channel", "norm": "before", "joints": "pooled"},
+    {"pooling": "statistics"},
     {"pooling": "mean", "partner": False, "groups": 1, "activation": "tanh"},
     {"layers": 0, "body_layers": 1},
     {"adjacency": "fixed"},

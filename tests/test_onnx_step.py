@@ -36,8 +36,8 @@ def test_the_exported_step_gives_the_whole_clips_logits(tmp_path: Path, monkeypa
     assert "expected a new file" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("pooling", ["mean", "both"])
-def test_a_running_mean_is_exported_for_any_batch(pooling: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pooling", ["mean", "both", "statistics"])
+def test_what_is_gathered_is_exported_for_any_batch(pooling: str, tmp_path: Path) -> None:
     network = recognizer(pooling=pooling)
     model = models.build(network.card.config, 150, len(network.card.classes)).eval()
     difference, frames = onnx_step.export(model, network.card, tmp_path / "step.onnx")

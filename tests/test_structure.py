@@ -53,7 +53,7 @@ FLOORS = [
     {"environment"},
     {"inspection"},
     {"classifier", "published", "source_report", "picture", "charts", "confusion", "clip_report"},
-    {"gated", "graph_layers"},
+    {"gated", "graph_layers", "pooling"},
     {"layers", "config", "streams", "frame_norm"},
     {"features"},
     {"config_file"},
