@@ -219,24 +219,27 @@ class GraphIndRNN(Classifier):
         streams = dict(zip(self.names, torch.split(x, self.widths, dim=2), strict=True))
         points, there = self._points(streams)
         bodies = Bodies.of(there, x.dtype, pack=self.training)
-        y = self.embedding(self.norm(bodies.take(points), bodies.mask))
+        seen = self.norm(bodies.take(points, 3), bodies.mask)  # (C, T, V, R)
+        y = self.embedding(seen.flatten(1).t()).view(*seen.shape[1:], -1)
         for layer in self.layers:
             y = recur(partial(layer, bodies=bodies), y)
         z = y.transpose(1, 2).flatten(2) if self.flat else torch.cat((y.mean(dim=1), y.amax(dim=1)), dim=2)
         if self.distance_norm is not None:
             far = [stream[..., self.distances] for name, stream in streams.items() if _is_far(name)]
-            of_bodies = bodies.take(torch.cat(far, dim=3)[:, None])[:, 0]  # (T, R, D)
+            of_bodies = bodies.take(torch.cat(far, dim=3), 1)  # (T, R, D)
             z = torch.cat((z, self.distance_norm(of_bodies)), dim=2)
         z = z[:, None]  # (T, 1, R, C)
         for layer in self.body_layers:
             z = recur(partial(layer, bodies=bodies), z)
-        z = bodies.give(z[:, 0])
         somebody = there.any(dim=2, keepdim=True)
-        best = z.masked_fill(~there[..., None], -torch.inf).amax(dim=2)
+        if bodies.alone:
+            best = z[:, 0]
+        else:
+            best = bodies.give(z[:, 0]).masked_fill(~there[..., None], -torch.inf).amax(dim=2)
         return torch.cat((best.masked_fill(~somebody, 0), somebody.to(z.dtype)), dim=2)
 
     def _points(self, streams: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Returns every joint's streams (T, V, B, M, C), and which bodies are there (T, B, M).
+        """Returns every joint's streams (C, T, V, B, M), and which bodies are there (T, B, M).
 
         A place is told from the body's own centre, beside it that centre, and from the others' centres.
         """
@@ -245,25 +248,26 @@ class GraphIndRNN(Classifier):
         for name, stream in streams.items():
             if _is_far(name):
                 continue
-            points = stream.reshape(*stream.shape[:2], self.bodies, -1, 3)  # (T, B, M, V, 3)
+            rows = stream.reshape(*stream.shape[:2], self.bodies, -1, 3)  # (T, B, M, V, 3)
             if there is None and not name.endswith("motion"):
-                there = (points != 0).flatten(3).any(dim=3)
+                there = (rows != 0).flatten(3).any(dim=3)
+            points = rows.permute(4, 0, 3, 1, 2).contiguous()  # (3, T, V, B, M): whole planes are copied below
             if name.startswith("bone"):
-                none = points.new_zeros(1).expand(*points.shape[:3], 1, 3)
-                points = torch.cat((points, none), dim=3)[..., self.bone, :]
+                none = points.new_zeros(1, 1, 1, 1, 1).expand(*points.shape[:2], 1, *points.shape[3:])
+                points = torch.cat((points, none), dim=2).index_select(2, self.bone)
             if self.bones and name in ("joint", "motion"):
-                parts.append(points - points[..., self.parent, :])
+                parts.append(points - points.index_select(2, self.parent))
             if name == "joint" and there is not None:
-                centre = points[..., self.centre : self.centre + 1, :]
+                centre = points[:, :, self.centre : self.centre + 1]
                 parts += [centre.expand_as(points), self._from_others(points, centre, there)]
                 points = points - centre
             parts.append(points)
         assert there is not None
-        return torch.cat(parts, dim=4).permute(0, 3, 1, 2, 4), there
+        return torch.cat(parts), there
 
     def _from_others(self, points: Tensor, centre: Tensor, there: Tensor) -> Tensor:
         """Returns the points as seen from the other bodies' mean centre; 0 where there is none."""
-        here = there[..., None, None].to(points.dtype)
-        rest = here.sum(dim=2, keepdim=True) - here
-        mean = ((centre * here).sum(dim=2, keepdim=True) - centre * here) / rest.clamp_min(1)
+        here = there[None, :, None].to(points.dtype)  # (1, T, 1, B, M)
+        rest = here.sum(dim=4, keepdim=True) - here
+        mean = ((centre * here).sum(dim=4, keepdim=True) - centre * here) / rest.clamp_min(1)
         return torch.where((rest > 0) & (here > 0), points - mean, 0)

@@ -39,26 +39,30 @@ class Bodies:
         there: (T, B, M) bool.
         mask: (T, 1, R, 1), 1 where a body that is computed is there, else 0.
         columns: (R,) the numbers of those that are computed among all B * M; none if all are.
+        alone: whether that is one of each clip.
     """
 
     there: Tensor
     mask: Tensor
     columns: Tensor | None = None
+    alone: bool = False
 
     @classmethod
     def of(cls, there: Tensor, dtype: torch.dtype, *, pack: bool) -> "Bodies":
         """Of bodies (T, B, M); `pack` leaves out those that are in no frame of their clip."""
         flat = there.flatten(1)
-        columns = None
+        columns, alone = None, False
         if pack and bool(there.any()):
             columns = flat.any(dim=0).nonzero()[:, 0]
             flat = flat[:, columns]
-        return cls(there, flat[:, None, :, None].to(dtype), columns)
+            clips = torch.arange(there.shape[1], device=there.device)
+            alone = torch.equal(columns // there.shape[2], clips)
+        return cls(there, flat[:, None, :, None].to(dtype), columns, alone)
 
-    def take(self, x: Tensor) -> Tensor:
-        """Returns what is computed of all bodies, (T, V, R, C) of (T, V, B, M, C)."""
-        flat = x.flatten(2, 3)
-        return flat if self.columns is None else flat[:, :, self.columns]
+    def take(self, x: Tensor, at: int) -> Tensor:
+        """Returns what is computed of all bodies, (..., R, ...) of (..., B, M, ...), where B stands at `at`."""
+        flat = x.flatten(at, at + 1)
+        return flat if self.columns is None else flat.index_select(at, self.columns)
 
     def give(self, x: Tensor) -> Tensor:
         """Returns all bodies, (T, B, M, C) of (T, R, C), with zeros for those that are not computed."""
@@ -73,7 +77,7 @@ class Bodies:
         every = self.give(x) * there
         rest = there.sum(dim=2, keepdim=True) - there.to(x.dtype)
         mean = (every.sum(dim=2, keepdim=True) - every) / rest.clamp_min(1)
-        return self.take(mean[:, None])[:, 0]
+        return self.take(mean, 1)
 
 
 class InputNorm(nn.Module):
@@ -97,17 +101,18 @@ class InputNorm(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Returns x (T, V, R, C), normalised; mask (T, 1, R, 1) is 1 where a body is there."""
+        """Returns x (C, T, V, R), normalised; mask (T, 1, R, 1) is 1 where a body is there."""
         mean, var = self.running_mean, self.running_var
         if self.training:
-            seen = x * mask
-            sums = torch.stack((seen.sum(dim=(0, 1, 2)), seen.square().sum(dim=(0, 1, 2)))).double()
-            count = processes.total(mask.sum().double() * x.shape[1]).clamp_min(1)
+            seen = x * mask[..., 0]
+            sums = torch.stack((seen.sum(dim=(1, 2, 3)), seen.square().sum(dim=(1, 2, 3)))).double()
+            count = processes.total(mask.sum().double() * x.shape[2]).clamp_min(1)
             mean, square = (processes.total(sums) / count).to(x.dtype)
             var = (square - mean.square()).clamp_min(0)
             self.running_mean.lerp_(mean, MOMENTUM)
             self.running_var.lerp_(var, MOMENTUM)
-        return (x - mean) * torch.rsqrt(var + self.eps)
+        mean, var = mean.view(-1, 1, 1, 1), var.view(-1, 1, 1, 1)
+        return (x - mean).mul_(torch.rsqrt(var + self.eps))
 
 
 class BodyRecurrence(IndRNN):
@@ -195,9 +200,9 @@ class BodyDropout(nn.Module):
         every = clips * processes.count()
         if self.each_step:
             kept, scale = draw_masks(self.p, (steps, 1, every, count, x.shape[3]), x.device)
-            return x * bodies.take(kept[:, :, processes.share(every)]).to(x.dtype).mul_(scale)
+            return x * bodies.take(kept[:, :, processes.share(every)], 2).to(x.dtype).mul_(scale)
         masks = F.dropout(x.new_ones(1, 1, every, count, x.shape[3]), self.p)
-        return x * bodies.take(masks[:, :, processes.share(every)])
+        return x * bodies.take(masks[:, :, processes.share(every)], 2)
 
     def extra_repr(self) -> str:
         """Returns what `print(model)` shows of this layer."""

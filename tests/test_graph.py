@@ -296,12 +296,12 @@ def test_a_recurrence_by_hand(joints: int) -> None:
 
 def test_the_input_norm_counts_only_who_is_there() -> None:
     norm = InputNorm(1)
-    x = torch.tensor([[1.0, 100], [3, 100]])[None, :, :, None]  # (T, V, R, C)
+    x = torch.tensor([[1.0, 100], [3, 100]])[None, None]  # (C, T, V, R)
     mask = torch.tensor([1.0, 0])[None, None, :, None]
-    assert norm(x, mask)[0, :, 0].flatten().tolist() == pytest.approx([-1, 1], abs=1e-4)
+    assert norm(x, mask)[0, 0, :, 0].flatten().tolist() == pytest.approx([-1, 1], abs=1e-4)
     assert norm.running_mean.item() == pytest.approx(0.2)
     assert norm.running_var.item() == pytest.approx(1.0)
-    assert norm.eval()(x, mask)[0, 0, 0].item() == pytest.approx(0.8, abs=1e-4)
+    assert norm.eval()(x, mask)[0, 0, 0, 0].item() == pytest.approx(0.8, abs=1e-4)
 
 
 @pytest.mark.parametrize("learned", [True, False])
