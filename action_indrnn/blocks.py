@@ -47,8 +47,8 @@ def read(config: Network, dropout: float) -> Read:
 
 
 def left(config: Network, dropout: float) -> float:
-    """The dropout that a last layer keeps: none where statistics take it over."""
-    return 0.0 if config.pooling == "statistics" else dropout
+    """The dropout that a last layer keeps: none where attention takes it over."""
+    return 0.0 if config.pooling == "attention" else dropout
 
 
 class Surroundings(Read):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from action_indrnn.features import JointLineDistances, TimeDifference
 from action_indrnn.gated import GatedLayer
 from action_indrnn.layers import BatchNormOverTime, IndRNN, Linear, Mask, excess
-from action_indrnn.pooling import PARTS, Pooling, RunningMean, Statistics
+from action_indrnn.pooling import PARTS, Attention, Pooling, RunningMean
 from action_indrnn.streams import Streams
 
 State = tuple[Tensor, ...]
@@ -42,8 +42,8 @@ class Classifier(nn.Module, ABC):
         input_norm: whether all that is batch-normalised, number by number.
         input_clip: the largest size of a number after that; a larger one counts as this.
         pooling: what is read of what `body` returns: the last step, the mean over the steps so far, both, or
-            `Statistics` of them.
-        dropout: of what is read by statistics, for which `body` drops nothing of what it returns.
+            with `Attention` besides.
+        dropout: of what is read with attention, for which `body` drops nothing of what it returns.
         dropout_mask: of that.
         streams: what `body` gets in place of the joints; the joints themselves if not given.
 
@@ -87,11 +87,11 @@ class Classifier(nn.Module, ABC):
         self.input_clip = input_clip
         self.reads_last = pooling != "mean"
         self.mean: nn.Module | None = None
-        if pooling == "statistics":
-            self.mean = Statistics(width, dropout, dropout_mask)
+        if pooling == "attention":
+            self.mean = Attention(width, dropout, dropout_mask)
         elif pooling != "last":
             self.mean = RunningMean(width)
-        parts = {"last": 1, "mean": 1, "both": 2, "statistics": PARTS}[pooling]
+        parts = {"last": 1, "mean": 1, "both": 2, "attention": PARTS}[pooling]
         self.classifier: nn.Module = Linear(parts * width, classes)
         nn.init.kaiming_normal_(self.classifier.weight)
 
@@ -121,7 +121,7 @@ class Classifier(nn.Module, ABC):
         """Makes the network walk from the last frame to the first, where it then answers."""
         self.reverse = True
         for module in self.modules():
-            if isinstance(module, _STEPPING | Statistics):
+            if isinstance(module, _STEPPING | Attention):
                 module.reverse = True
 
     def forward(self, x: Tensor, state: State | None = None, every: bool = False) -> tuple[Tensor, State]:
@@ -161,7 +161,7 @@ class Classifier(nn.Module, ABC):
         y = self.body(seen, recur)
         if every:
             return self.classifier(y), tuple(after)
-        alone = isinstance(self.mean, Statistics)  # which have the last step in them
+        alone = isinstance(self.mean, Attention)  # which reads the last step too
         read = [y[0 if self.reverse else -1]] if self.reads_last and not alone else []
         if self.mean is not None:
             read.append(recur(self.mean, y))

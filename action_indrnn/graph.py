@@ -33,7 +33,7 @@ from action_indrnn.graph_layers import (
 )
 from action_indrnn.layers import BatchNormOverTime, Linear
 from action_indrnn.networks import Graph
-from action_indrnn.pooling import PARTS, SeenPooling, Statistics
+from action_indrnn.pooling import PARTS, Attention, SeenPooling
 from action_indrnn.streams import Streams
 
 
@@ -195,8 +195,8 @@ class GraphIndRNN(Classifier):
         )
         # The state ends with what is read, as in every classifier; but only frames with a body count.
         self.reads_last = False
-        if config.pooling == "statistics":
-            self.mean = Statistics(config.units, config.dropout, config.dropout_mask, gaps=True)
+        if config.pooling == "attention":
+            self.mean = Attention(config.units, config.dropout, config.dropout_mask, gaps=True)
             parts = PARTS
         else:
             self.mean = SeenPooling(config.units, config.pooling)
@@ -211,7 +211,7 @@ class GraphIndRNN(Classifier):
     def turn(self) -> None:
         """Makes the network walk from the last frame to the first, where it then answers."""
         super().turn()
-        assert isinstance(self.mean, SeenPooling | Statistics)
+        assert isinstance(self.mean, SeenPooling | Attention)
         self.mean.reverse = True
 
     def body(self, x: Tensor, recur: Recur) -> Tensor:
@@ -251,7 +251,9 @@ class GraphIndRNN(Classifier):
             rows = stream.reshape(*stream.shape[:2], self.bodies, -1, 3)  # (T, B, M, V, 3)
             if there is None and not name.endswith("motion"):
                 there = (rows != 0).flatten(3).any(dim=3)
-            points = rows.permute(4, 0, 3, 1, 2).contiguous()  # (3, T, V, B, M): whole planes are copied below
+            points = rows.permute(
+                4, 0, 3, 1, 2
+            ).contiguous()  # (3, T, V, B, M): whole planes are copied below
             if name.startswith("bone"):
                 none = points.new_zeros(1, 1, 1, 1, 1).expand(*points.shape[:2], 1, *points.shape[3:])
                 points = torch.cat((points, none), dim=2).index_select(2, self.bone)

@@ -60,7 +60,7 @@ class Bodies:
         return cls(there, flat[:, None, :, None].to(dtype), columns, alone)
 
     def take(self, x: Tensor, at: int) -> Tensor:
-        """Returns what is computed of all bodies, (..., R, ...) of (..., B, M, ...), where B stands at `at`."""
+        """Returns what is computed of all bodies: R in place of B and M, which stand at `at`."""
         flat = x.flatten(at, at + 1)
         return flat if self.columns is None else flat.index_select(at, self.columns)
 

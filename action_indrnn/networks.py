@@ -21,7 +21,8 @@ class Network(Section):
 
     Attributes:
         pooling: what the classifier reads: the output at the "last" step, its "mean" over all steps so far,
-            "both" beside each other, or "statistics", see `pooling.Statistics`.
+            "both" beside each other, or these with a weighted mean, "attention"; see
+            `pooling.Attention`.
         dropout_mask: what a dropped unit is gone for: a whole "clip", as published, or one "step".
         bidirectional: whether a second network beside it walks every clip from its end; it sees whole clips
             only.
@@ -29,7 +30,7 @@ class Network(Section):
             one, and then put together by `checkpoint.combine`.
     """
 
-    pooling: Literal["last", "mean", "both", "statistics"] = "last"
+    pooling: Literal["last", "mean", "both", "attention"] = "last"
     dropout_mask: Literal["clip", "step"] = "clip"
     bidirectional: bool = False
     members: Count = 1

@@ -1,11 +1,9 @@
 """What a classifier reads of all steps so far, from a state of constant size.
 
-The last one, their mean, and `Statistics` besides: in a mean a movement of three steps is lost among thirty;
-how far a unit goes from it, and a mean that weighs the steps, keep it.
+The last one, their mean, or both; or `Attention` besides, as in a mean over thirty steps a movement of three
+is lost.
 
 Shapes: `T` frames, `B` clips in a batch, `W` numbers of a step, `A` heads; sequences are time-major.
-Sources: the standard deviation beside the mean, Snyder et al., ICASSP 2018 (statistics pooling of speakers);
-weights that a network gives its steps, Okabe et al., arXiv 1803.10963.
 """
 
 from typing import Literal, NamedTuple
@@ -13,12 +11,11 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from action_indrnn.layers import BatchNormOverTime, DropoutOverTime, Mask
+from action_indrnn.layers import DropoutOverTime, Mask
 
-Pooling = Literal["last", "mean", "both", "statistics"]
+Pooling = Literal["last", "mean", "both", "attention"]
 HEADS = 4  # shares of the numbers of a step, each with weights of its own for the steps
-PARTS = 4  # that are read by statistics of every number of a step
-LEAST = 1e-3  # added to a variance, so that its root has a slope where nothing moves
+PARTS = 3  # that are read with attention of every number of a step
 LIMIT = 10.0  # of a score either way: e^10 over any number of steps stays finite
 
 
@@ -95,7 +92,6 @@ class Gathered(NamedTuple):
         last: (B, W) the last of them that counted; (B, 0) where each does.
         mean: (B, W).
         weighted: (B, W) their mean by weights.
-        spread: (B, W) the root of their variance and LEAST; 0 before the first.
         weights: (B, A) the weights' sums.
         steps: (B, 1).
     """
@@ -103,17 +99,16 @@ class Gathered(NamedTuple):
     last: Tensor
     mean: Tensor
     weighted: Tensor
-    spread: Tensor
     weights: Tensor
     steps: Tensor
 
 
-class Statistics(nn.Module):
-    """Of all steps so far: the last, the mean, a weighted mean and the standard deviation, (B, 4 W).
+class Attention(nn.Module):
+    """Of all steps so far: the last, the mean and a weighted mean, (B, 3 W).
 
     A step's weights are e to the power of scores, linear maps of the step, one for each head; a head weighs
-    its share of the numbers. The deviation is batch-normalised. In training steps are dropped out where they
-    are read, not where deviation and scores are made of them: dropout would be what spreads.
+    its share of the numbers. In training steps are dropped out where they are read, not where they are
+    scored. Source: attentive pooling, Okabe et al., arXiv 1803.10963, without its deviation.
 
     Args:
         width: W.
@@ -133,12 +128,11 @@ class Statistics(nn.Module):
         self.width = width
         self.gaps = gaps
         self.reverse = False
-        self.parts = [width if gaps else 0, width, width, width, HEADS, 1]
+        self.parts = [width if gaps else 0, width, width, HEADS, 1]
         self.units = sum(self.parts)
         self.dropout = DropoutOverTime(dropout, mask)
         self.score = nn.Linear(width, HEADS, bias=False)
         nn.init.zeros_(self.score.weight)  # all steps alike
-        self.norm = BatchNormOverTime(width)
         self.register_buffer("head", torch.arange(width) * HEADS // width, persistent=False)  # (W,)
 
     def forward(self, x: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -151,52 +145,40 @@ class Statistics(nn.Module):
         shown = self.dropout(x)
         after = self._gathered(x, shown, counts)
         if before is not None:
-            after = _joined(Gathered(*torch.split(before, self.parts, dim=1)), after, self.head)
+            after = self._joined(Gathered(*torch.split(before, self.parts, dim=1)), after)
         last = after.last if self.gaps else shown[0 if self.reverse else -1]
-        spread = self.dropout(self.norm(after.spread[None]))[0] * (after.steps > 0)
-        return torch.cat((last, after.mean, after.weighted, spread), dim=1), torch.cat(after, dim=1)
+        return torch.cat((last, after.mean, after.weighted), dim=1), torch.cat(after, dim=1)
 
     def _gathered(self, x: Tensor, shown: Tensor, counts: Tensor | None) -> Gathered:
         """Of x alone, of which `shown` is what is read."""
         weight = self.score(x).clamp(-LIMIT, LIMIT).exp()  # (T, B, A)
         if counts is None:
             steps = torch.full_like(x[0, :, :1], len(x))
-            last, mean, variance = x[0, :, :0], shown.mean(dim=0), x.var(dim=0, correction=0)
+            last, mean = x[0, :, :0], shown.mean(dim=0)
         else:
             weight = weight * counts
             steps = counts.sum(dim=0)
-            many = steps.clamp_min(1)
-            mean = (shown * counts).sum(dim=0) / many
-            centre = (x * counts).sum(dim=0) / many
-            variance = ((x - centre).square() * counts).sum(dim=0) / many
+            mean = (shown * counts).sum(dim=0) / steps.clamp_min(1)
             order = counts if self.reverse else counts.flip(0)
             behind = order.cumsum(dim=0) - order  # steps that count behind each
             is_last = counts * ((behind if self.reverse else behind.flip(0)) == 0)
             last = (shown * is_last).sum(dim=0)
         weights = weight.sum(dim=0)
-        share = weight / weights.clamp_min(torch.finfo(x.dtype).tiny)
-        weighted = (share[..., self.head] * shown).sum(dim=0)
-        spread = (variance + LEAST).sqrt() * (steps > 0)
-        return Gathered(last, mean, weighted, spread, weights, steps)
+        share = weight / _some(weights)
+        return Gathered(last, mean, (share[..., self.head] * shown).sum(dim=0), weights, steps)
+
+    def _joined(self, old: Gathered, new: Gathered) -> Gathered:
+        """Of the steps of both, of which the new ones come later."""
+        steps, weights = old.steps + new.steps, old.weights + new.weights
+        return Gathered(
+            torch.where(new.steps > 0, new.last, old.last),
+            torch.lerp(old.mean, new.mean, new.steps / steps.clamp_min(1)),
+            torch.lerp(old.weighted, new.weighted, (new.weights / _some(weights))[:, self.head]),
+            weights,
+            steps,
+        )
 
 
-def _joined(old: Gathered, new: Gathered, heads: Tensor) -> Gathered:
-    """Of the steps of both, of which the new ones come later; Chan et al., 1979, for the variance.
-
-    `heads` says which weights a number goes by, (W,).
-    """
-    steps = old.steps + new.steps
-    share = new.steps / steps.clamp_min(1)
-    gap = new.mean - old.mean
-    # LEAST is in both, so it stays as it is; before the first step there is none.
-    square = torch.lerp(old.spread.square(), new.spread.square(), share) + gap.square() * share * (1 - share)
-    weights = old.weights + new.weights
-    heavy = (new.weights / weights.clamp_min(torch.finfo(weights.dtype).tiny))[:, heads]
-    return Gathered(
-        torch.where(new.steps > 0, new.last, old.last),
-        old.mean + gap * share,
-        torch.lerp(old.weighted, new.weighted, heavy),
-        square.sqrt(),
-        weights,
-        steps,
-    )
+def _some(weights: Tensor) -> Tensor:
+    """The weights, or where no step counted yet a number that can be divided by."""
+    return weights.clamp_min(torch.finfo(weights.dtype).tiny)

@@ -18,7 +18,7 @@ from action_indrnn.kernels import step as compiled
 from action_indrnn.kernels.step import Bounds, Front, Layer, Mean
 from action_indrnn.layers import BatchNormOverTime, RecurrentBlock
 from action_indrnn.models import PlainIndRNN, ResidualIndRNN
-from action_indrnn.pooling import Statistics
+from action_indrnn.pooling import Attention
 from action_indrnn.streams import Streams
 
 
@@ -71,9 +71,9 @@ class FusedStep(Step):
     def __init__(self, model: PlainIndRNN | ResidualIndRNN) -> None:
         super().__init__(model, f"the {compiled.reason()}")
         # In both networks maps and recurrent blocks alternate in the order in which they are registered.
-        self.statistics = model.mean if isinstance(model.mean, Statistics) else None
+        self.attention = model.mean if isinstance(model.mean, Attention) else None
         linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
-        reading = (model.classifier, self.statistics and self.statistics.score)
+        reading = (model.classifier, self.attention and self.attention.score)
         maps = [module for module in linear if module not in reading]
         blocks = [module for module in model.modules() if isinstance(module, RecurrentBlock)]
         residual = isinstance(model, ResidualIndRNN)
@@ -130,12 +130,12 @@ class FusedStep(Step):
             elif self.activation == "tanh":
                 part.tanh_()
             h = part
-        if self.mean is not None and self.statistics is not None:
+        if self.mean is not None and self.attention is not None:
             scale, shift = self.mean.scale, self.mean.shift
             y = h if scale is None or shift is None else torch.addcmul(shift, h, scale)
-            after = self.statistics(y[None], parts[-1])[1]
+            after = self.attention(y[None], parts[-1])[1]
             parts[-1].copy_(after)
-            h = torch.cat((h, after[:, : 3 * self.statistics.width]), dim=1)
+            h = torch.cat((h, after[:, : 2 * self.attention.width]), dim=1)
         elif self.mean is not None:
             mean, steps = parts[-1][:, :-1], parts[-1][:, -1:]
             steps += 1
@@ -269,12 +269,10 @@ def _read(
     if model.mean is not None:
         affine = None if scale is None else scale.float(), None if shift is None else shift.float()
         mean = Mean(*affine, not model.reads_last)
-    if isinstance(model.mean, Statistics):
+    if isinstance(model.mean, Attention):
         score = model.mean.score.weight.double()
         scores = _behind(score, score.new_zeros(len(score)), scale, shift)
         mean = Mean(*affine, False, *(one.float() for one in scores))
-        spread, bias = _behind(weight[:, -width:], bias, *_affine(model.mean.norm))
-        weight = torch.cat((weight[:, :-width], spread), dim=1)
     if model.reads_last:
         last, bias = _behind(weight[:, :width], bias, scale, shift)
         weight = torch.cat((last, weight[:, width:]), dim=1)

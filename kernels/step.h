@@ -13,12 +13,11 @@ struct Layer {
     int64_t outputs, inputs, joins, relu;
 };
 
-// A variance has LEAST added, so that its root has a slope at 0; a score is LIMIT at most either way.
-constexpr float LEAST = 1e-3f, LIMIT = 10;
+constexpr float LIMIT = 10;  // of a score, either way
 
 // A state is the frame before, where `kept` is not 0; the layers' outputs; and what is gathered of the last layer's
-// output over all steps, with their number: where `mean` is 1 or 2 its mean, where it is 3 mean, weighted mean, the root
-// of the variance, and for each head the sum of its weights.
+// output over all steps, with their number: where `mean` is 1 or 2 its mean, where it is 3 its mean, its weighted mean,
+// and for each head the sum of its weights.
 struct Call {
     const Layer* layers;
     int64_t count;

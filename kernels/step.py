@@ -85,8 +85,8 @@ class Mean(NamedTuple):
     Attributes:
         scale, shift: (H,), or none.
         alone: whether the classifier reads the mean alone, or the last layer's h and behind it the mean.
-        score, offset: (A, H) and (A,), of h: then it reads h, mean, weighted mean and the root of the
-            variance; see `pooling.Statistics`.
+        score, offset: (A, H) and (A,), of h: then it reads h, the mean and a weighted mean; see
+            `pooling.Attention`.
     """
 
     scale: Tensor | None
@@ -190,7 +190,7 @@ class Program:
         behind = mean or Mean(None, None, False)
         reads = 0 if mean is None else 1 if mean.alone else 2 if mean.score is None else 3
         heads = 0 if behind.score is None else len(behind.score)
-        self.width += 0 if mean is None else (3 if heads else 1) * len(layers[-1].bias) + heads + 1
+        self.width += 0 if mean is None else (2 if heads else 1) * len(layers[-1].bias) + heads + 1
         gathered = (behind.scale, behind.shift, behind.score, behind.offset)
         self.widest, self.classes = max(len(layer.bias) for layer in layers), len(bias)
         addresses = (self._keep(_panels(weight)), self._keep(bias))

@@ -178,9 +178,9 @@ inline float dot(const float* a, const float* b, int64_t count) {
     return sum;
 }
 
-// Takes the last layer's output into its statistics, which stand behind it.
+// Takes the last layer's output into its mean and weighted mean, which stand behind it.
 void gather(const Call& call, const float* h, int64_t width, float* mean) {
-    float *weighted = mean + width, *spread = weighted + width, *weights = spread + width;
+    float *weighted = mean + width, *weights = weighted + width;
     const float share = 1 / ++weights[call.heads];
     for (int64_t a = 0, i = 0; a < call.heads; ++a) {
         const float score = dot(call.score + a * width, h, width) + call.offset[a];
@@ -189,10 +189,8 @@ void gather(const Call& call, const float* h, int64_t width, float* mean) {
         const float heavy = weight / weights[a];
         for (const int64_t end = ((a + 1) * width + call.heads - 1) / call.heads; i < end; ++i) {
             const float y = call.scale ? call.scale[i] * h[i] + call.shift[i] : h[i];
-            const float gap = y - mean[i], square = spread[i] * spread[i];
-            mean[i] += share * gap;
+            mean[i] += share * (y - mean[i]);
             weighted[i] += heavy * (y - weighted[i]);
-            spread[i] = __builtin_sqrtf(square + share * (LEAST - square) + gap * gap * share * (1 - share));
         }
     }
 }

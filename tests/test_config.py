@@ -119,7 +119,7 @@ def test_overrides() -> None:
         ("train.batch=1\nx=2", r"expected an integer >= 1, found '1\nx=2'"),
         ("model.norm=none", "expected one of 'after', 'before', found 'none'"),
         ("model.kind=rnn", "'residual', 'dense', 'convolutional', 'graph', 'lstm', 'gru', found 'rnn'"),
-        ("model.pooling=max", "expected one of 'last', 'mean', 'both', 'statistics', found 'max'"),
+        ("model.pooling=max", "expected one of 'last', 'mean', 'both', 'attention', found 'max'"),
         ("train=3", "override train: expected"),
         ("train.batch", "override 'train.batch': expected key=value"),
         ("train.accumulate=3", "override train: accumulate expects a divisor of batch 128, found 3"),

@@ -36,7 +36,7 @@ FAR = ("distance", "joint", "motion", "distance-motion")
 ANY = [
     {},
     {"pooling": "both", "weights": "channel", "norm": "before", "joints": "pooled"},
-    {"pooling": "statistics"},
+    {"pooling": "attention"},
     {"pooling": "mean", "partner": False, "groups": 1, "activation": "tanh"},
     {"layers": 0, "body_layers": 1},
     {"adjacency": "fixed"},

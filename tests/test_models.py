@@ -17,14 +17,14 @@ SMALL: dict[str, Model] = {
     "convolutional": Convolutional(channels=(3, 4), kernel=3),
     "plain_both": Plain(units=7, layers=2, pooling="both", time_difference=True, input_norm=True),
     "plain_clipped": Plain(units=7, layers=2, input_norm=True, input_clip=1.5),
-    "plain_statistics": Plain(units=7, layers=2, pooling="statistics", input_norm=True),
+    "plain_attention": Plain(units=7, layers=2, pooling="attention", input_norm=True),
     "residual_mean": Residual(units=6, blocks=1, pooling="mean", time_difference=True),
 }
 GATED: dict[str, Model] = {
     "lstm": LSTM(units=5, layers=2, time_difference=True),
     "lstm_both": LSTM(units=5, layers=1, pooling="both"),
     "gru_mean": GRU(units=5, layers=2, pooling="mean"),
-    "lstm_statistics": LSTM(units=3, layers=2, pooling="statistics"),
+    "lstm_attention": LSTM(units=3, layers=2, pooling="attention"),
 }
 CAUSAL = SMALL | GATED
 WHOLE = {kind: settings.model_copy(update={"bidirectional": True}) for kind, settings in CAUSAL.items()}

@@ -36,7 +36,7 @@ def test_the_exported_step_gives_the_whole_clips_logits(tmp_path: Path, monkeypa
     assert "expected a new file" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("pooling", ["mean", "both", "statistics"])
+@pytest.mark.parametrize("pooling", ["mean", "both", "attention"])
 def test_what_is_gathered_is_exported_for_any_batch(pooling: str, tmp_path: Path) -> None:
     network = recognizer(pooling=pooling)
     model = models.build(network.card.config, 150, len(network.card.classes)).eval()

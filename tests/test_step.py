@@ -6,7 +6,7 @@ import torch
 from action_indrnn import config, models, networks, step
 from action_indrnn.data_prep import layout
 from action_indrnn.kernels import step as compiled
-from action_indrnn.pooling import Statistics
+from action_indrnn.pooling import Attention
 
 SMALL = {
     "plain": networks.Plain(units=24, layers=3),
@@ -20,8 +20,8 @@ SMALL = {
     "plain-both-before": networks.Plain(units=24, layers=2, pooling="both", norm="before"),
     "plain-live": networks.Plain(units=24, layers=2, pooling="both", input_norm=True),
     "residual-live": networks.Residual(units=24, blocks=2, pooling="both", input_norm=True, geometry=True),
-    "plain-statistics": networks.Plain(units=27, layers=2, pooling="statistics", input_norm=True),
-    "residual-statistics": networks.Residual(units=24, blocks=1, pooling="statistics", norm="before"),
+    "plain-attention": networks.Plain(units=27, layers=2, pooling="attention", input_norm=True),
+    "residual-attention": networks.Residual(units=24, blocks=1, pooling="attention", norm="before"),
     "residual-bones": networks.Residual(units=24, blocks=1, norm="before"),
     "plain-distances": networks.Plain(units=24, layers=2, pooling="both", input_norm=True),
     "residual-distances": networks.Residual(units=24, blocks=1, geometry=True),
@@ -82,7 +82,7 @@ def test_chained_steps_give_the_logits_of_the_whole_clip(
     elif not compiled.available():
         pytest.skip("the compiled step was not built")
     model = network(SMALL[name], STREAMS.get(name, ("joint",)))
-    if isinstance(model.mean, Statistics):
+    if isinstance(model.mean, Attention):
         torch.nn.init.normal_(model.mean.score.weight)  # now and then beyond the limit
     x = torch.randn(20, batch, 150)
     x[4:7, :, 75:] = 0  # a body comes and goes

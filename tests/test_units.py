@@ -18,7 +18,7 @@ NETWORKS = {
     "plain": ("plain", "model.layers=2", "model.units=8"),
     "mean": ("plain", "model.layers=2", "model.units=8", "model.pooling=mean"),
     "both": ("plain", "model.layers=2", "model.units=8", "model.pooling=both", "model.norm=before"),
-    "statistics": ("plain", "model.layers=2", "model.units=8", "model.pooling=statistics"),
+    "attention": ("plain", "model.layers=2", "model.units=8", "model.pooling=attention"),
     "residual": ("residual", "model.blocks=1", "model.units=8"),
     "dense": ("dense", "model.blocks=[1]", "model.growth_rate=4", "model.time_difference=true"),
     "back": ("plain", "model.layers=2", "model.units=8", "model.bidirectional=true"),
