@@ -151,7 +151,7 @@ class Attention(nn.Module):
 
     def _gathered(self, x: Tensor, shown: Tensor, counts: Tensor | None) -> Gathered:
         """Of x alone, of which `shown` is what is read."""
-        weight = self.score(x).clamp(-LIMIT, LIMIT).exp()  # (T, B, A)
+        weight = self.score(x).to(x.dtype).clamp(-LIMIT, LIMIT).exp()  # (T, B, A)
         if counts is None:
             steps = torch.full_like(x[0, :, :1], len(x))
             last, mean = x[0, :, :0], shown.mean(dim=0)

@@ -14,7 +14,6 @@ from action_indrnn.data_prep.layout import Layout
 from action_indrnn.graph import GraphIndRNN, distances_of_bodies
 from action_indrnn.graph_layers import Bodies, BodyRecurrence, GraphConvolution, InputNorm, partitions
 from action_indrnn.networks import Graph
-from action_indrnn.pooling import SeenPooling
 from action_indrnn.training import Run
 
 from .test_streaming import recognizer
@@ -242,17 +241,6 @@ def test_a_stream_gives_the_whole_clips_logits(
     torch.testing.assert_close(state, last)
     assert [len(h[0]) for h in last] == [module.units for module in made.memories()]
     assert isinstance(step.of(made), step.Step)
-
-
-def test_pooling_by_hand() -> None:
-    x = torch.tensor([[5.0, 0], [2, 1], [4, 1], [9, 0]])[:, None]  # (T, B, width and whether it counts)
-    pooling = SeenPooling(1, "both")
-    assert pooling(x)[0].tolist() == [[4, 3]]
-    read, state = pooling(x[:2])
-    assert read.tolist() == [[2, 2]]
-    assert pooling(x[3:], state)[0].tolist() == [[2, 2]]
-    pooling.reverse = True
-    assert pooling(x)[0].tolist() == [[2, 3]]
 
 
 @pytest.mark.parametrize("streams", [STREAMS, FAR])
