@@ -251,9 +251,8 @@ class GraphIndRNN(Classifier):
             rows = stream.reshape(*stream.shape[:2], self.bodies, -1, 3)  # (T, B, M, V, 3)
             if there is None and not name.endswith("motion"):
                 there = (rows != 0).flatten(3).any(dim=3)
-            points = rows.permute(
-                4, 0, 3, 1, 2
-            ).contiguous()  # (3, T, V, B, M): whole planes are copied below
+            # (3, T, V, B, M), so that what follows copies whole planes
+            points = rows.permute(4, 0, 3, 1, 2).contiguous()
             if name.startswith("bone"):
                 none = points.new_zeros(1, 1, 1, 1, 1).expand(*points.shape[:2], 1, *points.shape[3:])
                 points = torch.cat((points, none), dim=2).index_select(2, self.bone)

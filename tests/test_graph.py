@@ -217,6 +217,34 @@ def test_bodies_that_are_never_there_are_not_computed_and_nothing_changes(
     torch.testing.assert_close(made(nobody)[0], made.classifier.bias.expand(4, 5))
 
 
+def test_of_clips_of_one_body_each_nothing_is_the_largest_and_nothing_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, x = network(streams=FAR), clips()
+    width = x.shape[2] // 2
+    x[:, ::2, width:] = 0  # the second body is not there
+    x[:, 1::2, :width] = 0  # or the first
+    expected, states = made(x)
+    made.training = True
+    found, packed = made(x)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(packed, states)
+    found.sum().backward()
+    gradients = [parameter.grad.clone() for parameter in made.parameters()]
+    made.zero_grad()
+    whole = Bodies.of
+
+    def of(there: torch.Tensor, dtype: torch.dtype, *, pack: bool) -> Bodies:
+        bodies = whole(there, dtype, pack=pack)
+        assert bodies.alone == pack
+        return Bodies(bodies.there, bodies.mask, bodies.columns)
+
+    monkeypatch.setattr(Bodies, "of", of)
+    made(x)[0].sum().backward()
+    for parameter, gradient in zip(made.parameters(), gradients, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+
+
 @pytest.mark.parametrize("pooling", ["last", "mean", "both"])
 def test_empty_frames_around_a_clip_change_nothing(pooling: str) -> None:
     made, x = network(pooling=pooling), clips()
