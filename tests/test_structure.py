@@ -44,6 +44,7 @@ FLOORS = [
     {"evaluation", "checkpoint"},
     {"every_frame"},
     {"step", "folds", "faults", "splits"},
+    {"step_fold"},
     {"dataset", "models", "schedule", "interrupt", "task_config"},
     {"augment"},
     {"graph", "dense", "convolutional", "ensemble"},
