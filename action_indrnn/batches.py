@@ -173,12 +173,11 @@ class Batches:
         """The clips (S, B, F), some with a limb of another of the class, at the same shares of both clips."""
         random = self._random(_GRAFT, step)
         drawn, chosen = random.random((len(numbers), MOST_ACTORS, 2)), random.random(len(numbers))
+        drawn = drawn[mine, : self.clips.actors]
         classes = [self.like[label] for label in self.labels[numbers].tolist()]
         others = np.array([own[int(at * len(own))] for own, at in zip(classes, chosen, strict=True)])
         other = self._sent(self._sampled(others, mine, frames, uniform, step))
-        return augment.graft(
-            x, other, self._sent(drawn[mine]), self.settings.data.graft, self.limbs, self.forks
-        )
+        return augment.graft(x, other, self._sent(drawn), self.settings.data.graft, self.limbs, self.forks)
 
     def _spliced(self, x: Tensor, numbers: Integers, mine: slice, frames: int, step: int) -> Tensor:
         """The clips (S, B, F), some of them behind the end of another of the batch."""
@@ -190,15 +189,15 @@ class Batches:
 
     def _varied(self, x: Tensor, size: int, mine: slice, step: int) -> Tensor:
         """The clips (S, B, F) in other shapes: sheared, mirrored, with a body less, with joints displaced."""
-        data = self.settings.data
+        data, actors = self.settings.data, self.clips.actors
         if data.displacement:
             random, joints = self._random(_DISPLACEMENT, step), len(self.limbs)
-            drawn = self._sent(random.random((size, MOST_ACTORS, joints + 1))[mine])
-            ways = random.standard_normal((size, MOST_ACTORS, joints, 3), np.float32)[mine]
+            drawn = self._sent(random.random((size, MOST_ACTORS, joints + 1))[mine, :actors])
+            ways = random.standard_normal((size, MOST_ACTORS, joints, 3), np.float32)[mine, :actors]
             x = augment.displace(x, drawn, self._sent(torch.from_numpy(ways)), data.displacement, self.limbs)
         if data.body_dropout:
             drawn = self._sent(self._random(_BODIES, step).random((size, 2))[mine])
-            x = augment.drop_bodies(x, drawn, data.body_dropout, MOST_ACTORS)
+            x = augment.drop_bodies(x, drawn, data.body_dropout, actors)
         if data.mirror:
             drawn = self._sent(self._random(_MIRROR, step).random(size)[mine])
             x = augment.mirror(x, drawn, data.mirror, self.swapped)
@@ -208,11 +207,11 @@ class Batches:
 
     def _damaged(self, x: Tensor, size: int, mine: slice, step: int) -> Tensor:
         """The clips (S, B, F) as a worse sensor sees them: joints astray, noise, joints or people lost."""
-        data, width = self.settings.data, x.shape[2]
+        data, actors, width = self.settings.data, self.clips.actors, x.shape[2]
         if data.glitch:
             random = self._random(_GLITCH, step)
-            drawn = self._sent(random.random((size, MOST_ACTORS, 4))[mine])
-            way = random.standard_normal((size, len(x) + 1, MOST_ACTORS, 3), np.float32)[mine]
+            drawn = self._sent(random.random((size, MOST_ACTORS, 4))[mine, :actors])
+            way = random.standard_normal((size, len(x) + 1, MOST_ACTORS, 3), np.float32)[mine, :, :actors]
             ways = self._sent(torch.from_numpy(way)).transpose(0, 1)
             x = augment.glitch(x, drawn, ways, data.glitch, self.limbs)
         if data.noise:
@@ -224,7 +223,7 @@ class Batches:
             x = augment.drop_joints(x, drawn, data.joint_dropout)
         if data.absence:
             drawn = self._sent(self._random(_ABSENCE, step).random((size, 4))[mine])
-            x = augment.absence(x, drawn, data.absence, MOST_ACTORS)
+            x = augment.absence(x, drawn, data.absence, actors)
         return x
 
     def _sent(self, values: Tensor | NDArray[np.float64] | Integers) -> Tensor:

@@ -90,6 +90,11 @@ class Card(BaseModel):
         """The joint layout."""
         return layout.from_table(self.joint_layout, "model file")
 
+    @property
+    def actors(self) -> int:
+        """How many bodies the network takes at once."""
+        return self.features // (3 * len(self.joint_layout["joints"]))
+
     def check_fit(self, prepared: PreparedSet) -> None:
         """Check that the model can be measured on a set.
 

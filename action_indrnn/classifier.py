@@ -157,7 +157,7 @@ class Classifier(nn.Module, ABC):
         if self.input_norm is not None:
             seen = self.input_norm(seen)
         if self.input_clip is not None:
-            seen = seen.clamp(-self.input_clip, self.input_clip)
+            seen = nn.functional.hardtanh(seen, -self.input_clip, self.input_clip)
         y = self.body(seen, recur)
         if every:
             return self.classifier(y), tuple(after)

@@ -116,6 +116,7 @@ class Clips:
         turn: (N, 3, 3) what each clip's coordinates are turned and scaled by on their way out, if at all.
         held: (R,) int64, the row that stands for each, if not all stand for themselves.
         second: how second bodies become main actors, if ever.
+        actors: M, how many bodies feature vectors have; of a clip of more the main actor comes first.
     """
 
     names: Sequence[str]
@@ -126,6 +127,7 @@ class Clips:
     turn: Tensor | None = None
     held: Tensor | None = None
     second: Second | None = None
+    actors: int = MOST_ACTORS
 
     @classmethod
     def of_set(cls, prepared: PreparedSet) -> "Clips":
@@ -156,7 +158,7 @@ class Clips:
     @property
     def features(self) -> int:
         """F, the numbers in one frame's feature vector."""
-        return MOST_ACTORS * self.rows[0].numel()
+        return self.actors * self.rows[0].numel()
 
     @property
     def bytes(self) -> int:
@@ -182,9 +184,11 @@ class Clips:
         rows, start, length, bodies = (tensor.to(device, copy=True) for tensor in tensors)
         turn, held = (None if kept is None else kept.to(device, copy=True) for kept in (self.turn, self.held))
         second = None if self.second is None else self.second.to(device)
-        return Clips(self.names, rows, start, length, bodies, turn, held, second)
+        return Clips(self.names, rows, start, length, bodies, turn, held, second, self.actors)
 
-    def shown_as(self, data: Data, layout: Layout, second: View | None = None) -> "Clips":
+    def shown_as(
+        self, data: Data, layout: Layout, second: View | None = None, actors: int = MOST_ACTORS
+    ) -> "Clips":
         """The same clips, with `data.align` turned and scaled, with `data.hold` without gaps.
 
         The main actor then faces the camera, in the size of all, when first seen; see
@@ -195,8 +199,10 @@ class Clips:
             data: settings.
             layout: of the joints.
             second: the clips' view, where `exchanged` is to make second bodies main actors.
+            actors: M, how many bodies are wanted of each.
         """
-        clips = replace(self, held=self._last_seen()) if data.hold else self
+        clips = replace(self, actors=actors)
+        clips = replace(clips, held=clips._last_seen()) if data.hold else clips
         clips = clips._aligned(layout) if data.align else clips
         return clips if second is None else clips._with_second(layout, second, align=data.align)
 
@@ -225,7 +231,7 @@ class Clips:
         two = np.zeros(len(self.names), bool)
         origins, turns = torch.zeros(len(two), 3), torch.eye(3).repeat(len(two), 1, 1)
         start, length = self.start.tolist(), self.length.tolist()
-        for number in (self.bodies == MOST_ACTORS).nonzero().flatten().tolist():
+        for number in ((self.bodies == MOST_ACTORS) & (self.actors > 1)).nonzero().flatten().tolist():
             end = start[number] + MOST_ACTORS * length[number]
             points = self.rows[start[number] : end].view(MOST_ACTORS, -1, *self.rows.shape[1:])
             seen = ~points[:, :, layout.centre, 0].isnan()  # (M, T)
@@ -233,7 +239,8 @@ class Clips:
                 continue
             poses = points[1, seen[1]]
             if self.turn is not None:
-                poses = poses @ self.turn[number].t()
+                flat = augment.mapped(poses.flatten(1)[:, None], self.turn[number : number + 1])
+                poses = flat.view(poses.shape)
             origin, turn = standing(poses.numpy(), layout, view, align)
             two[number], origins[number] = True, torch.from_numpy(origin)
             if turn is not None:
@@ -295,7 +302,12 @@ class Clips:
         Returns:
             (S, B, F) float32: actor 1's joints, then actor 2's, joint by joint; zeros where nobody was seen.
         """
-        actors = torch.arange(MOST_ACTORS, device=self.rows.device)
+        x = self._recorded(numbers, frames)
+        return x if self.turn is None else augment.mapped(x, self.turn[numbers])
+
+    def _recorded(self, numbers: Tensor, frames: Tensor) -> Tensor:
+        """`batch` before clips are turned."""
+        actors = torch.arange(self.actors, device=self.rows.device)
         steps = frames.t()[..., None]  # (S, B, 1)
         rows = self.start[numbers, None] + actors * self.length[numbers, None] + steps  # (S, B, M)
         valid = (actors < self.bodies[numbers, None]) & (steps >= 0)
@@ -304,10 +316,7 @@ class Clips:
             chosen = self.held.index_select(0, chosen)
         joints = self.rows.flatten(1).index_select(0, chosen)
         joints = joints.masked_fill_(~valid.flatten()[:, None], 0).nan_to_num_(nan=0.0)
-        if self.turn is None:
-            return joints.view(*rows.shape[:2], -1)
-        points = joints.view(*rows.shape[:2], -1, 3)  # (S, B, M * V, 3)
-        return (points @ self.turn[numbers].transpose(1, 2)).flatten(2)
+        return joints.view(*rows.shape[:2], -1)
 
     def between(self, numbers: Tensor, places: Tensor) -> Tensor:
         """Feature vectors (S, B, F) at places between frames, joints on the line from one to the next.
@@ -321,12 +330,13 @@ class Clips:
         floor = places.floor()
         frame = floor.long()
         later = torch.minimum(frame + 1, self.length[numbers, None] - 1)
-        bodies = (len(frame[0]), len(numbers), MOST_ACTORS, -1)
-        before, after = (self.batch(numbers, at).view(bodies) for at in (frame, later))
+        bodies = (len(frame[0]), len(numbers), self.actors, -1)
+        before, after = (self._recorded(numbers, at).view(bodies) for at in (frame, later))
         share = (places - floor).t()[..., None, None].to(before.dtype)  # (S, B, 1, 1)
         both = (before != 0).any(dim=3, keepdim=True) & (after != 0).any(dim=3, keepdim=True)
         nearer = torch.where(share < 0.5, before, after)
-        return torch.where(both, torch.lerp(before, after, share), nearer).flatten(2)
+        x = torch.where(both, torch.lerp(before, after, share), nearer).flatten(2)
+        return x if self.turn is None else augment.mapped(x, self.turn[numbers])
 
     def uniform(self, numbers: Integers, passes: int, frames: int, seed: int) -> NDArray[np.float64]:
         """(passes, B, S + 1) random numbers for evaluation, each clip's own by its name.

@@ -50,7 +50,8 @@ def batches(
     """Yields which of the numbers, their frames (T, B, F) with zeros behind the ends, and lengths (B,)."""
     for start in range(0, len(numbers), batch):
         some = numbers[start : start + batch]
-        parts = [torch.from_numpy(features(clip(clips, int(number)), layout, follow)) for number in some]
+        shown = (clip(clips, int(number))[:, : clips.actors] for number in some)
+        parts = [torch.from_numpy(features(joints, layout, follow)) for joints in shown]
         lengths = torch.tensor([len(part) for part in parts])
         yield slice(start, start + len(some)), torch.nn.utils.rnn.pad_sequence(parts), lengths
 
@@ -102,7 +103,7 @@ class Pieces:
             joints, labels = _played(joints, labels, self._speed(random))
         first = int(random.integers(max(1, len(joints) - self.frames + 1)))
         last = first + self.frames
-        x = features(joints[first:last], self.layout, self.follow)
+        x = features(joints[first:last, : self.clips.actors], self.layout, self.follow)
         labels = labels[first:last]
         lacking = self.frames - len(x)  # of a recording that ends
         labels = np.pad(labels, (lacking, 0), constant_values=NONE)

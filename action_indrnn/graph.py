@@ -55,7 +55,7 @@ class GraphLayer(nn.Module):
         self.block = _block(config, joints if config.weights == "joint" else 1, channels)
         learned = config.adjacency == "learned"
         self.convolution = GraphConvolution(graph, channels, config.groups, learned=learned)
-        self.partner = Linear(channels, channels) if config.partner else None
+        self.partner = Linear(channels, channels) if config.partner and bodies > 1 else None
         self.dropout = BodyDropout(config.dropout, each_step=config.dropout_mask == "step")
 
     def forward(self, x: Tensor, h0: Tensor | None, bodies: Bodies) -> tuple[Tensor, Tensor]:
@@ -223,6 +223,8 @@ class GraphIndRNN(Classifier):
         y = self.embedding(seen.flatten(1).t()).view(*seen.shape[1:], -1)
         for layer in self.layers:
             y = recur(partial(layer, bodies=bodies), y)
+        if y.requires_grad:
+            y.register_hook(torch.Tensor.contiguous)
         z = y.transpose(1, 2).flatten(2) if self.flat else torch.cat((y.mean(dim=1), y.amax(dim=1)), dim=2)
         if self.distance_norm is not None:
             far = [stream[..., self.distances] for name, stream in streams.items() if _is_far(name)]

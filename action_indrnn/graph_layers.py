@@ -37,27 +37,32 @@ class Bodies:
 
     Attributes:
         there: (T, B, M) bool.
-        mask: (T, 1, R, 1), 1 where a body that is computed is there, else 0.
+        mask: (T, 1, R, 1), 1 where a body that is computed is there, else 0; none if in training all are.
         columns: (R,) the numbers of those that are computed among all B * M; none if all are.
         alone: whether that is one of each clip.
     """
 
     there: Tensor
-    mask: Tensor
-    columns: Tensor | None = None
-    alone: bool = False
+    mask: Tensor | None
+    columns: Tensor | None
+    alone: bool
 
     @classmethod
     def of(cls, there: Tensor, dtype: torch.dtype, *, pack: bool) -> "Bodies":
         """Of bodies (T, B, M); `pack` leaves out those that are in no frame of their clip."""
         flat = there.flatten(1)
-        columns, alone = None, False
-        if pack and bool(there.any()):
-            columns = flat.any(dim=0).nonzero()[:, 0]
+        columns, alone = None, there.shape[2] == 1
+        if pack and bool(there.any()) and len(found := flat.any(dim=0).nonzero()[:, 0]) < flat.shape[1]:
+            columns = found
             flat = flat[:, columns]
             clips = torch.arange(there.shape[1], device=there.device)
             alone = torch.equal(columns // there.shape[2], clips)
-        return cls(there, flat[:, None, :, None].to(dtype), columns, alone)
+        mask = None if pack and bool(flat.all()) else flat[:, None, :, None].to(dtype)
+        return cls(there, mask, columns, alone)
+
+    def masked(self, x: Tensor) -> Tensor:
+        """Returns x (T, V, R, C), 0 where a body is not there."""
+        return x if self.mask is None else x * self.mask
 
     def take(self, x: Tensor, at: int) -> Tensor:
         """Returns what is computed of all bodies: R in place of B and M, which stand at `at`."""
@@ -100,13 +105,14 @@ class InputNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     @torch.no_grad()
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Returns x (C, T, V, R), normalised; mask (T, 1, R, 1) is 1 where a body is there."""
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Returns x (C, T, V, R), normalised; mask (T, 1, R, 1) is 1 where a body is there; none: all."""
         mean, var = self.running_mean, self.running_var
         if self.training:
-            seen = x * mask[..., 0]
+            seen = x if mask is None else x * mask[..., 0]
             sums = torch.stack((seen.sum(dim=(1, 2, 3)), seen.square().sum(dim=(1, 2, 3)))).double()
-            count = processes.total(mask.sum().double() * x.shape[2]).clamp_min(1)
+            frames = x.new_tensor(x.shape[1] * x.shape[3]) if mask is None else mask.sum()
+            count = processes.total(frames.double() * x.shape[2]).clamp_min(1)
             mean, square = (processes.total(sums) / count).to(x.dtype)
             var = (square - mean.square()).clamp_min(0)
             self.running_mean.lerp_(mean, MOMENTUM)
@@ -199,9 +205,9 @@ class BodyDropout(nn.Module):
         steps, clips, count = bodies.there.shape
         every = clips * processes.count()
         if self.each_step:
-            kept, scale = draw_masks(self.p, (steps, 1, every, count, x.shape[3]), x.device)
-            return x * bodies.take(kept[:, :, processes.share(every)], 2).to(x.dtype).mul_(scale)
-        masks = F.dropout(x.new_ones(1, 1, every, count, x.shape[3]), self.p)
+            masks = draw_masks(self.p, (steps, 1, every, count, x.shape[3]), x.dtype, x.device)
+        else:
+            masks = F.dropout(x.new_ones(1, 1, every, count, x.shape[3]), self.p)
         return x * bodies.take(masks[:, :, processes.share(every)], 2)
 
     def extra_repr(self) -> str:
@@ -233,9 +239,9 @@ class BodyBlock(nn.Module):
         joints, channels = x.shape[1], x.shape[3]
         before = None if h0 is None else h0.reshape(-1, joints, channels).transpose(0, 1)
         if self.norm_first:
-            y, last = self.indrnn(self._normalize(x) * bodies.mask, before)
+            y, last = self.indrnn(bodies.masked(self._normalize(x)), before)
         else:
-            y, last = self.indrnn(x * bodies.mask, before)
+            y, last = self.indrnn(bodies.masked(x), before)
             y = self._normalize(y)
         after = bodies.give(last).permute(1, 2, 0, 3)  # (B, M, V, C)
         return y, after.flatten(1)

@@ -121,7 +121,7 @@ class Attention(nn.Module):
         reverse: whether time is walked from the last step to the first.
     """
 
-    head: Tensor
+    spread: Tensor
 
     def __init__(self, width: int, dropout: float, mask: Mask, *, gaps: bool = False) -> None:
         super().__init__()
@@ -133,7 +133,9 @@ class Attention(nn.Module):
         self.dropout = DropoutOverTime(dropout, mask)
         self.score = nn.Linear(width, HEADS, bias=False)
         nn.init.zeros_(self.score.weight)  # all steps alike
-        self.register_buffer("head", torch.arange(width) * HEADS // width, persistent=False)  # (W,)
+        head = torch.arange(width) * HEADS // width
+        spread = nn.functional.one_hot(head, HEADS).t().float()  # (A, W), which numbers a head weighs
+        self.register_buffer("spread", spread, persistent=False)
 
     def forward(self, x: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Returns what is read of x (T, B, W), or (T, B, W + 1) with gaps, and the state to go on from.
@@ -165,7 +167,7 @@ class Attention(nn.Module):
             last = (shown * is_last).sum(dim=0)
         weights = weight.sum(dim=0)
         share = weight / _some(weights)
-        return Gathered(last, mean, (share[..., self.head] * shown).sum(dim=0), weights, steps)
+        return Gathered(last, mean, (self._spread(share) * shown).sum(dim=0), weights, steps)
 
     def _joined(self, old: Gathered, new: Gathered) -> Gathered:
         """Of the steps of both, of which the new ones come later."""
@@ -173,10 +175,14 @@ class Attention(nn.Module):
         return Gathered(
             torch.where(new.steps > 0, new.last, old.last),
             torch.lerp(old.mean, new.mean, new.steps / steps.clamp_min(1)),
-            torch.lerp(old.weighted, new.weighted, (new.weights / _some(weights))[:, self.head]),
+            torch.lerp(old.weighted, new.weighted, self._spread(new.weights / _some(weights))),
             weights,
             steps,
         )
+
+    def _spread(self, shares: Tensor) -> Tensor:
+        """(..., W) of shares of heads (..., A); as a product, whose gradient is a quick one."""
+        return shares @ self.spread.to(shares.dtype)
 
 
 def _some(weights: Tensor) -> Tensor:

@@ -123,7 +123,7 @@ class Recognizer:
         """Normalised clips as the network sees them."""
         settings = self.card.config
         second = self.card.view if settings.evaluate.exchange else None
-        return clips.shown_as(settings.data, self.card.layout(), second)
+        return clips.shown_as(settings.data, self.card.layout(), second, self.card.actors)
 
     @cached_property
     def step(self) -> Step:

@@ -91,7 +91,6 @@ class Stream:
         self.recorded = recorded or self.layout
         self.map = None if recorded is None else FrameMap(recorded, self.layout)
         self.clock = live_frames.Clock(settings.rate, settings.gap)
-        actors = card.features // (3 * len(self.layout.joints))
         grid = settings.grid(
             card.config.data.frames, endless=card.config.detects, exchange=card.config.evaluate.exchange
         )
@@ -102,7 +101,7 @@ class Stream:
                 f"rate x duration x windows: expected at most {PERSON_BYTES >> 20} MiB to remember of a "
                 f"person, found {size >> 20}: {grid.windows} windows of {grid.phases} phases"
             )
-        self.scene = Scene(settings, grid, actors, step.width, outputs)
+        self.scene = Scene(settings, grid, card.actors, step.width, outputs)
 
     def reset(self) -> None:
         """Forget everything."""

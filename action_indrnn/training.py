@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from action_indrnn import checkpoint, environment, evaluation, outcome, processes, schedule, splits
+from action_indrnn import allocator, checkpoint, environment, evaluation, outcome, processes, schedule, splits
 from action_indrnn.batches import WEIGHTS, Batches
 from action_indrnn.config import Config
 from action_indrnn.data_prep import layout
@@ -104,7 +104,11 @@ class Run:
         )
         self.layout = joints = layout.from_table(prepared.meta["layout"], str(prepared.path / "meta.toml"))
         second = prepared.meta["preprocessing"]["view"] if settings.exchanges else None
-        clips = Clips.of_set(prepared).shown_as(settings.data, joints, second)
+        clips = Clips.of_set(prepared)
+        self.recordings = splits.recordings_of(prepared, self.split.train) if settings.detects else []
+        counts = [clips.bodies[self.split.train].max(), *(one.joints.shape[1] for one in self.recordings)]
+        # A network of people who act alone takes one: of two it would not know what to do with the other.
+        clips = clips.shown_as(settings.data, joints, second, actors=int(max(counts)))
         self.clips = clips.near(torch.device(device), where)
         self.labels = prepared.column("label")
         self.device = torch.device(device)
@@ -129,7 +133,7 @@ class Run:
             self.clips,
             self.labels,
             self.split.train,
-            splits.recordings_of(prepared, self.split.train),
+            self.recordings,
             self.layout,
             data.frames,
             data.follow,
@@ -220,6 +224,7 @@ class Run:
             KeyboardInterrupt: asked to stop; the checkpoint holds all of the work.
             ValueError: the loss is not finite.
         """
+        allocator.keep_freed_memory()
         with asked_to_stop() as stop, self._bar() as bar:
             while not self.finished:
                 self._epoch(stop, bar)

@@ -1,4 +1,5 @@
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -237,7 +238,7 @@ def test_of_clips_of_one_body_each_nothing_is_the_largest_and_nothing_changes(
     def of(there: torch.Tensor, dtype: torch.dtype, *, pack: bool) -> Bodies:
         bodies = whole(there, dtype, pack=pack)
         assert bodies.alone == pack
-        return Bodies(bodies.there, bodies.mask, bodies.columns)
+        return replace(bodies, alone=False)
 
     monkeypatch.setattr(Bodies, "of", of)
     made(x)[0].sum().backward()

@@ -71,6 +71,7 @@ FLOORS = [
         "seeds",
         "markup",
         "products",
+        "allocator",
     },
     {"kernels", "data_prep", "configs"},
 ]
