@@ -223,7 +223,7 @@ class GraphIndRNN(Classifier):
         y = self.embedding(seen.flatten(1).t()).view(*seen.shape[1:], -1)
         for layer in self.layers:
             y = recur(partial(layer, bodies=bodies), y)
-        if y.requires_grad:
+        if y.requires_grad:  # its gradient comes transposed, and all before it would walk it so
             y.register_hook(torch.Tensor.contiguous)
         z = y.transpose(1, 2).flatten(2) if self.flat else torch.cat((y.mean(dim=1), y.amax(dim=1)), dim=2)
         if self.distance_norm is not None:
