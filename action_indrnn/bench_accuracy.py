@@ -1,14 +1,16 @@
 """How accurate settings are on data sets: every fold and seed of a protocol trained, as a table.
 
 Runs go seed by seed, and within a seed setting by setting, so that a table cut short by the time limit
-compares the same folds. What is finished stays in the folder and is not trained again.
+compares the same folds. What is finished stays in the folder and is not trained again. Runs are independent,
+so they may be trained in several processes; each gives what it gives alone.
 """
 
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ import torch
 
 from action_indrnn import config, folds
 from action_indrnn.config import Config
-from action_indrnn.data_prep import archive
+from action_indrnn.data_prep import archive, pool
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.training import Run
 
@@ -85,6 +87,17 @@ class Cell:
         return text if len(self.top1) == every else f"{text} ({len(self.top1)} of {every} runs)"
 
 
+@dataclass(frozen=True)
+class Trial:
+    """One run: of what, where, and what it is called."""
+
+    words: str
+    settings: Config
+    prepared_set: Path
+    protocol: str
+    folder: Path
+
+
 def load(named: Iterable[str], overrides: Sequence[str] = ()) -> dict[str, Config]:
     """The settings by name: that of a configuration and its own settings, as "lstm model.units=64".
 
@@ -104,6 +117,7 @@ def measure(
     minutes: float = float("inf"),
     device: str = "cpu",
     say: Callable[[str], None] = lambda line: None,
+    workers: int = 1,
 ) -> dict[str, list[Cell]]:
     """The table's rows: for every setting a cell of each job.
 
@@ -115,6 +129,7 @@ def measure(
         minutes: after so many no further run begins.
         device: where the networks are trained.
         say: takes a line for each run.
+        workers: how many runs are trained at once, each in a process of its own.
 
     Raises:
         ValueError: the folder holds a run of other settings; or see `Run`.
@@ -129,15 +144,28 @@ def measure(
         for name, one in settings.items()
     ]
     found: dict[Path, float] = {}
-    for seed in range(seeds):
-        for name, row in zip(settings, every, strict=True):
-            for job, runs in zip(jobs, row, strict=True):
-                count = len(runs) // seeds
-                for fold, seeded, folder in runs[seed * count : (seed + 1) * count]:
-                    if time.monotonic() > end and not (folder / "report.json").exists():
-                        continue
-                    found[folder] = _top1(seeded, job.prepared, fold, folder, device)
-                    say(f"{name}, {job.words}, {fold}, seed {seeded.train.seed}: {found[folder]:.2%}")
+
+    def tell(trial: Trial, top1: float) -> None:
+        found[trial.folder] = top1
+        say(f"{trial.words}: {top1:.2%}")
+
+    def left() -> Iterator[Trial]:
+        """Those to train; what is finished is told on the way."""
+        for seed in range(seeds):
+            for name, row in zip(settings, every, strict=True):
+                for job, runs in zip(jobs, row, strict=True):
+                    count = len(runs) // seeds
+                    for fold, seeded, folder in runs[seed * count : (seed + 1) * count]:
+                        words = f"{name}, {job.words}, {fold}, seed {seeded.train.seed}"
+                        trial = Trial(words, seeded, job.prepared.path, fold, folder)
+                        if (folder / "report.json").exists():
+                            tell(trial, _measured(trial))
+                        elif time.monotonic() <= end:
+                            yield trial
+
+    train = partial(_trained, device=device, threads=torch.get_num_threads(), bar=workers == 1)
+    for trial, top1 in pool.finished_first(train, left(), workers):
+        tell(trial, top1)
     return {
         name: [
             Cell(
@@ -162,16 +190,20 @@ def _folder(words: str) -> str:
     return f"{name[: _LONGEST // 4]}... {hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
-def _top1(settings: Config, prepared: PreparedSet, fold: str, folder: Path, device: str) -> float:
-    """The test accuracy of a run, which is trained unless it is finished."""
-    report = folder / "report.json"
-    if report.exists():
-        if config.load(folder / "config.toml") != settings:
-            raise ValueError(f"{folder}: expected a run of the same settings; name another folder")
-        return float(json.loads(report.read_text(encoding="utf-8"))["top1"])
-    run = Run(settings, prepared, fold, folder, torch.device(device))
+def _measured(trial: Trial) -> float:
+    """The test accuracy of a finished run."""
+    if config.load(trial.folder / "config.toml") != trial.settings:
+        raise ValueError(f"{trial.folder}: expected a run of the same settings; name another folder")
+    return float(json.loads((trial.folder / "report.json").read_text(encoding="utf-8"))["top1"])
+
+
+def _trained(trial: Trial, *, device: str, threads: int, bar: bool) -> float:
+    """The test accuracy of a run that is trained now, or from where it was left."""
+    torch.set_num_threads(threads)
+    prepared = archive.read(trial.prepared_set)
+    run = Run(trial.settings, prepared, trial.protocol, trial.folder, torch.device(device))
     run.resume()
-    return run.train().report.top(1)
+    return run.train(bar=bar).report.top(1)
 
 
 def _together(folders: Sequence[Path], seeds: int) -> float | None:

@@ -104,17 +104,27 @@ def bench_accuracy(
     minutes: Annotated[
         float, typer.Option(min=0, help="Begin no further run after so long; call again to go on.")
     ] = float("inf"),
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Runs at once; one for every --threads cores if not given, one alone on a GPU."
+        ),
+    ] = None,
     device: Device = "cpu",
     threads: Threads = 1,
 ) -> None:
     """Train and test networks on data sets, every fold and seed; print a Markdown table of accuracies."""
     from action_indrnn import bench_accuracy as benchmark
+    from action_indrnn.data_prep import pool
 
     target = _device(device, threads)
+    if workers is None:
+        workers = max(1, pool.cores() // threads) if target == "cpu" else 1
     settings = benchmark.load(configs or benchmark.BASELINES, override or ())
     jobs = [benchmark.Job.of(words) for words in sets]
     say = partial(print, file=sys.stderr, flush=True)
-    print(benchmark.as_markdown(benchmark.measure(settings, jobs, out, seeds, minutes, target, say), jobs))
+    rows = benchmark.measure(settings, jobs, out, seeds, minutes, target, say, workers)
+    print(benchmark.as_markdown(rows, jobs))
 
 
 def bench_data(

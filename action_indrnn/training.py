@@ -214,20 +214,21 @@ class Run:
             self.folder.remove_leftovers()
             self._write_head()
 
-    def train(self, say: Callable[[str], None] = lambda line: None) -> Result:
+    def train(self, say: Callable[[str], None] = lambda line: None, *, bar: bool = True) -> Result:
         """Train to the end, measure on the test split, write the model file.
 
         Args:
             say: takes a line for each epoch that changes something, where no progress bar is shown.
+            bar: whether to show one on a terminal.
 
         Raises:
             KeyboardInterrupt: asked to stop; the checkpoint holds all of the work.
             ValueError: the loss is not finite.
         """
         allocator.keep_freed_memory()
-        with asked_to_stop() as stop, self._bar() as bar:
+        with asked_to_stop() as stop, self._bar(shown=bar) as progress:
             while not self.finished:
-                self._epoch(stop, bar)
+                self._epoch(stop, progress)
                 verdict = self._end_epoch()
                 if self.finished or time.monotonic() - self._saved >= SAVE_SECONDS:
                     self._save()
@@ -237,14 +238,15 @@ class Run:
                     f"epoch {row['epoch']}: loss {row['train_loss']:.4f}, train {row['train_accuracy']:.1%}, "
                     f"{validation}learning rate {row['learning_rate']:g}"
                 )
-                bar.set_description_str(line)
-                if bar.disable and verdict != "worse":
+                progress.set_description_str(line)
+                if progress.disable and verdict != "worse":
                     say(line + (": best weights back, learning rate drops" if verdict == "drop" else ""))
         return self._finish()
 
-    def _bar(self) -> "tqdm[Any]":
+    def _bar(self, *, shown: bool) -> "tqdm[Any]":
         bar = "{desc} |{bar}| step {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}]"
-        return tqdm(total=self.batches.steps, unit=" steps", disable=None, bar_format=bar, leave=False)
+        hidden = None if shown else True  # none: where there is no terminal
+        return tqdm(total=self.batches.steps, unit=" steps", disable=hidden, bar_format=bar, leave=False)
 
     def _epoch(self, stop: threading.Event, bar: "tqdm[Any]") -> None:
         """Train from the current step to the epoch's end."""

@@ -52,6 +52,19 @@ def test_a_table_is_every_run_and_goes_on_where_it_was_left(made_set: PreparedSe
         bench_accuracy.measure(bench_accuracy.load(["gru"], [*SMALL, "model.layers=1"]), jobs, tmp_path, 2)
 
 
+def test_runs_in_several_processes_are_those_of_one(made_set: PreparedSet, tmp_path: Path) -> None:
+    settings, jobs = bench_accuracy.load(["gru"], SMALL), [Job.of(f"{made_set.path}:clip/3=*")]
+    said: list[str] = []
+    alone = bench_accuracy.measure(settings, jobs, tmp_path / "one")
+    rows = bench_accuracy.measure(settings, jobs, tmp_path / "two", say=said.append, workers=2)
+    assert rows == alone
+    assert sorted(said)[2].startswith("gru, set clip/3=*, clip/3=3, seed 0: ")
+    for report in (tmp_path / "one").rglob("report.json"):
+        other = tmp_path / "two" / report.relative_to(tmp_path / "one")
+        assert other.read_bytes() == report.read_bytes()
+    assert bench_accuracy.measure(settings, jobs, tmp_path / "two", minutes=0, workers=2) == rows
+
+
 def test_more_seeds_go_on_from_one(made_set: PreparedSet, tmp_path: Path) -> None:
     settings, jobs = bench_accuracy.load(["gru"], SMALL), [Job.of(f"{made_set.path}:xsub")]
     (one,) = bench_accuracy.measure(settings, jobs, tmp_path, 1)["gru"]

@@ -2,6 +2,8 @@ import math
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,5 +44,33 @@ def test_ctrl_c_ends_all_processes_without_a_traceback_from_them(tmp_path: Path)
 
 
 def test_a_killed_process_is_one_line() -> None:
-    with pytest.raises(OSError, match="a process was killed"):
-        list(pool.ordered_map(os._exit, [1, 1, 1], 2))
+    for work in (pool.ordered_map, pool.finished_first):
+        with pytest.raises(OSError, match="a process was killed"):
+            list(work(os._exit, [1, 1, 1], 2))
+
+
+def test_what_is_finished_first_comes_first() -> None:
+    assert list(pool.finished_first(math.isqrt, [9, 16], 1)) == [(9, 3), (16, 4)]
+    slow = iter(pool.finished_first(time.sleep, [2.0, 0.0, 0.01, 0.02], 2))
+    assert [task for task, _ in slow] == [0.0, 0.01, 0.02, 2.0]
+
+
+def test_a_task_is_taken_when_a_process_is_free_for_it() -> None:
+    taken = []
+
+    def tasks() -> Iterator[int]:
+        for number in range(6):
+            taken.append(number)
+            yield number
+
+    found = pool.finished_first(math.isqrt, tasks(), 2)
+    for done in range(1, 4):
+        next(found)
+        assert len(taken) <= done + 2
+    found.close()
+    assert len(taken) < 6
+
+
+def test_an_error_of_one_that_is_finished_first_reaches_the_caller() -> None:
+    with pytest.raises(ValueError, match="must be nonnegative"):
+        list(pool.finished_first(math.isqrt, [1, -1, 2], 2))
