@@ -163,7 +163,7 @@ def measure(
                         elif time.monotonic() <= end:
                             yield trial
 
-    train = partial(_trained, device=device, threads=torch.get_num_threads(), bar=workers == 1)
+    train = partial(_trained, device=device, threads=torch.get_num_threads(), show=workers == 1)
     for trial, top1 in pool.finished_first(train, left(), workers):
         tell(trial, top1)
     return {
@@ -197,13 +197,13 @@ def _measured(trial: Trial) -> float:
     return float(json.loads((trial.folder / "report.json").read_text(encoding="utf-8"))["top1"])
 
 
-def _trained(trial: Trial, *, device: str, threads: int, bar: bool) -> float:
+def _trained(trial: Trial, *, device: str, threads: int, show: bool) -> float:
     """The test accuracy of a run that is trained now, or from where it was left."""
     torch.set_num_threads(threads)
     prepared = archive.read(trial.prepared_set)
     run = Run(trial.settings, prepared, trial.protocol, trial.folder, torch.device(device))
     run.resume()
-    return run.train(bar=bar).report.top(1)
+    return run.train(show=show).report.top(1)
 
 
 def _together(folders: Sequence[Path], seeds: int) -> float | None:

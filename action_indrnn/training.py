@@ -214,21 +214,21 @@ class Run:
             self.folder.remove_leftovers()
             self._write_head()
 
-    def train(self, say: Callable[[str], None] = lambda line: None, *, bar: bool = True) -> Result:
+    def train(self, say: Callable[[str], None] = lambda line: None, *, show: bool = True) -> Result:
         """Train to the end, measure on the test split, write the model file.
 
         Args:
             say: takes a line for each epoch that changes something, where no progress bar is shown.
-            bar: whether to show one on a terminal.
+            show: whether to show one, on a terminal.
 
         Raises:
             KeyboardInterrupt: asked to stop; the checkpoint holds all of the work.
             ValueError: the loss is not finite.
         """
         allocator.keep_freed_memory()
-        with asked_to_stop() as stop, self._bar(shown=bar) as progress:
+        with asked_to_stop() as stop, self._bar(show) as bar:
             while not self.finished:
-                self._epoch(stop, progress)
+                self._epoch(stop, bar)
                 verdict = self._end_epoch()
                 if self.finished or time.monotonic() - self._saved >= SAVE_SECONDS:
                     self._save()
@@ -238,14 +238,14 @@ class Run:
                     f"epoch {row['epoch']}: loss {row['train_loss']:.4f}, train {row['train_accuracy']:.1%}, "
                     f"{validation}learning rate {row['learning_rate']:g}"
                 )
-                progress.set_description_str(line)
-                if progress.disable and verdict != "worse":
+                bar.set_description_str(line)
+                if bar.disable and verdict != "worse":
                     say(line + (": best weights back, learning rate drops" if verdict == "drop" else ""))
         return self._finish()
 
-    def _bar(self, *, shown: bool) -> "tqdm[Any]":
+    def _bar(self, show: bool = True) -> "tqdm[Any]":
         bar = "{desc} |{bar}| step {n_fmt}/{total_fmt} [{elapsed}, {rate_fmt}]"
-        hidden = None if shown else True  # none: where there is no terminal
+        hidden = None if show else True  # none: where there is no terminal
         return tqdm(total=self.batches.steps, unit=" steps", disable=hidden, bar_format=bar, leave=False)
 
     def _epoch(self, stop: threading.Event, bar: "tqdm[Any]") -> None:
