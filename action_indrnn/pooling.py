@@ -182,7 +182,8 @@ class Attention(nn.Module):
 
     def _spread(self, shares: Tensor) -> Tensor:
         """(..., W) of shares of heads (..., A); as a product, whose gradient is a quick one."""
-        return shares @ self.spread.to(shares.dtype)
+        with torch.autocast(shares.device.type, enabled=False):  # each is one number times 1
+            return shares @ self.spread.to(shares.dtype)
 
 
 def _some(weights: Tensor) -> Tensor:

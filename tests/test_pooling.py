@@ -45,8 +45,11 @@ def test_attention_by_hand(gaps: bool, reverse: bool) -> None:
 
 def test_attention_starts_as_the_mean() -> None:
     x = torch.randn(6, 2, 5)
-    _, mean, weighted = Attention(5, 0.0, "step")(x)[0].chunk(3, dim=1)
-    torch.testing.assert_close(weighted, mean)
+    made = Attention(5, 0.0, "step")
+    for half in (False, True):  # in which shares stay whole
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            _, mean, weighted = made(x)[0].chunk(3, dim=1)
+        torch.testing.assert_close(weighted, mean)
 
 
 def test_attention_to_nobody_is_0_and_leaves_what_was() -> None:
