@@ -10,6 +10,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from action_indrnn.facing import Facing
 from action_indrnn.features import JointLineDistances, TimeDifference
 from action_indrnn.gated import GatedLayer
 from action_indrnn.layers import BatchNormOverTime, IndRNN, Linear, Mask, excess
@@ -19,7 +20,7 @@ from action_indrnn.streams import Streams
 State = tuple[Tensor, ...]
 Layer = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]  # from input and state to output and state
 Recur = Callable[[Layer, Tensor], Tensor]  # runs a layer with its state and keeps the state for later
-_STEPPING = IndRNN | GatedLayer | TimeDifference | Streams  # what goes through time step by step
+_STEPPING = IndRNN | GatedLayer | TimeDifference | Streams | Facing  # what goes through time step by step
 
 
 class Memory(Protocol):
@@ -48,6 +49,7 @@ class Classifier(nn.Module, ABC):
         streams: what `body` gets in place of the joints; the joints themselves if not given.
 
     Attributes:
+        facing: what turns every frame before all else, if something does.
         bound_penalty: factor of the penalty on recurrent weights beyond their bound.
         inputs: numbers in a frame that `body` gets.
         reverse: whether the walk ends at the first frame; see `turn`.
@@ -55,6 +57,7 @@ class Classifier(nn.Module, ABC):
     """
 
     causal = True
+    facing: Facing | None
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class Classifier(nn.Module, ABC):
         self.classes = classes
         self.reverse = False
         self.bound_penalty = 0.0
+        self.register_module("facing", None)  # whose state comes first
         self.front = JointLineDistances(features) if geometry else None
         self.streams = streams
         inputs = self.front.features if self.front else features
@@ -149,6 +153,8 @@ class Classifier(nn.Module, ABC):
             after.append(h)
             return y
 
+        if self.facing is not None:
+            x = recur(self.facing, x)
         seen = x if self.front is None else self.front(x)
         if self.streams is not None:  # in place of the joints, which stand last
             seen = torch.cat((seen[:, :, : -self.features], recur(self.streams, x)), dim=2)

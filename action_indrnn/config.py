@@ -43,6 +43,8 @@ class Data(Section):
             recordings, and answers for a clip by the mean over its frames.
         align: whether every clip is turned and scaled until the main actor, when first seen, faces the camera
             in the size of all; see `data_prep.normalize.alignment`.
+        facing: whether it is turned on, step by step, until the main actor faces the camera in the mean of
+            all steps so far, and in training by up to `rotation` at random; see `facing.Facing`.
         hold: whether a body that is not seen for a while stays where it was seen last; without it nobody is
             there meanwhile, whom the network gets as zeros.
         follow: with "every" frame, seconds in which the place, direction and size that a body is seen from
@@ -76,6 +78,7 @@ class Data(Section):
     frames: Count = 20
     sampling: Literal["segments", "whole", "every"] = "segments"
     align: bool = False
+    facing: bool = False
     hold: bool = False
     follow: Positive = 1.0
     pause: Positive = 1.0

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from action_indrnn.blocks import left, recurrence
 from action_indrnn.classifier import Classifier, Memory, Recur
 from action_indrnn.data_prep.layout import Layout
+from action_indrnn.facing import Facing
 from action_indrnn.graph_layers import (
     Bodies,
     BodyBlock,
@@ -205,7 +206,7 @@ class GraphIndRNN(Classifier):
         nn.init.kaiming_normal_(self.classifier.weight)
 
     def _walks(self) -> Iterator[Memory]:
-        kinds = Streams | GraphLayer | BodyLayer
+        kinds = Facing | Streams | GraphLayer | BodyLayer
         return (module for module in self.modules() if isinstance(module, kinds))
 
     def turn(self) -> None:

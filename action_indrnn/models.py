@@ -15,6 +15,7 @@ from action_indrnn.convolutional import ConvolutionalIndRNN
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.dense import DenseIndRNN
 from action_indrnn.ensemble import Ensemble
+from action_indrnn.facing import Facing
 from action_indrnn.gated import GatedLayer
 from action_indrnn.graph import GraphIndRNN
 from action_indrnn.layers import Linear
@@ -165,10 +166,14 @@ def build(
         return Ensemble([build(one, features, classes, layout) for one in alone])
     names = config.data.streams if isinstance(config, Config) else _JOINTS_ALONE
     classes = config.outputs(classes) if isinstance(config, Config) else classes
-    network = _build(model, features, classes, _streams(names, features, layout), layout)
-    if model.bidirectional:
-        back = _build(model, features, classes, _streams(names, features, layout), layout)
-        network = Bidirectional(network, back)
+
+    def fresh() -> Classifier:
+        network = _build(model, features, classes, _streams(names, features, layout), layout)
+        if isinstance(config, Config) and config.data.facing:
+            network.facing = _facing(layout, config.data.rotation)
+        return network
+
+    network = Bidirectional(fresh(), fresh()) if model.bidirectional else fresh()
     if isinstance(model, Recurrent) and model.bound == "penalty":
         network.bound_penalty = model.bound_penalty
     return network
@@ -180,6 +185,13 @@ def _streams(names: tuple[str, ...], features: int, layout: Layout | None) -> St
     if layout is None:
         raise ValueError(f"data.streams: expected a joint layout for {', '.join(names)}, found none")
     return Streams(features, names, len(layout.joints), layout.bones)
+
+
+def _facing(layout: Layout | None, rotation: float) -> Facing | None:
+    """What turns the layout's bodies; none where they have no left and right."""
+    if layout is None:
+        raise ValueError("data.facing: expected a joint layout, found none")
+    return Facing(len(layout.joints), layout.across, rotation) if layout.across else None
 
 
 def _build(

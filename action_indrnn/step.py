@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from action_indrnn.classifier import Classifier
 from action_indrnn.ensemble import Ensemble, mean_logits
+from action_indrnn.facing import Facing
 from action_indrnn.kernels import step as compiled
 from action_indrnn.kernels.step import Front
 from action_indrnn.layers import RecurrentBlock
@@ -84,8 +85,10 @@ class FusedStep(Step):
         self.distances = model.front
         self.front: Front | None = None
         self.behind: Streams | None = None  # what `front` tells the compiled step
-        if (streams := model.streams) is not None:
-            self.front = front_of(streams)
+        self.facing, streams = model.facing, model.streams
+        if streams is not None or self.facing is not None:
+            self.front = front_of(streams, self.facing, model.features)
+        if streams is not None and self.front is not None:
             self.behind = behind_a_row(streams, self.front)
         self.bounds = bounds_of(model)
         self.program: compiled.Program | None = None
@@ -112,7 +115,9 @@ class FusedStep(Step):
     def _in_torch(self, h: Tensor, states: Sequence[Tensor]) -> Tensor:
         state = torch.stack(tuple(states))
         parts = list(torch.split(state, self.units, dim=1))
-        if self.front is not None:
+        if self.facing is not None:
+            h = self._faced(h, parts.pop(0), self.facing)
+        if self.front is not None and self.front.kept:
             h = self._entered(h, parts.pop(0), self.front)
         if self.bounds is not None:
             h = h.clamp(*self.bounds)
@@ -147,6 +152,13 @@ class FusedStep(Step):
         for one, new in zip(states, state, strict=True):
             one.copy_(new)
         return _map(h, self.weight, self.bias)
+
+    def _faced(self, x: Tensor, before: Tensor, facing: Facing) -> Tensor:
+        """The row with its frame turned; what was before is replaced."""
+        rest = x.shape[1] - self.model.features
+        now, after = facing(x[None, :, rest:], before)
+        before.copy_(after)
+        return torch.cat((x[:, :rest], now[0]), dim=1)
 
     def _entered(self, x: Tensor, before: Tensor, front: Front) -> Tensor:
         """What the first layer gets; the frame before is replaced by this one."""

@@ -6,6 +6,7 @@ Shapes: `F` features, `H` units, `K` classes.
 import torch
 from torch import Tensor, nn
 
+from action_indrnn.facing import Facing
 from action_indrnn.kernels.step import Bounds, Front, Layer, Mean
 from action_indrnn.layers import BatchNormOverTime, RecurrentBlock
 from action_indrnn.models import PlainIndRNN, ResidualIndRNN
@@ -87,9 +88,20 @@ def bounds_of(model: PlainIndRNN | ResidualIndRNN) -> Bounds | None:
     return Bounds(*bounds.float().contiguous())
 
 
-def front_of(streams: Streams) -> Front:
-    """What the streams do before the first layer, of whose weights `_regrouped` takes its part."""
+def front_of(streams: Streams | None, facing: Facing | None = None, features: int = 0) -> Front:
+    """What is done before the first layer, of whose weights `_regrouped` takes the streams' part.
+
+    Args:
+        streams: of the network, if it has any.
+        facing: what turns its frames, if something does.
+        features: F, of which all are turned.
+    """
+    none = torch.empty(0, 2, dtype=torch.int64)
+    faced = (none, 0) if facing is None else (facing.across.t().contiguous(), features)
+    if streams is None:
+        return Front(*faced, 0, 1, False, none, False)
     return Front(
+        *faced,
         streams.units,
         streams.units // (3 * streams.joints),
         not {"motion", "bone-motion"}.isdisjoint(streams.names),

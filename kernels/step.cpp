@@ -84,7 +84,7 @@ void advance_all(const indrnn_step::Call& call);
 
 }  // namespace
 
-INDRNN_API int64_t indrnn_step_version() { return 6; }
+INDRNN_API int64_t indrnn_step_version() { return 7; }
 
 INDRNN_API const char* indrnn_step_level() { return best().name; }
 

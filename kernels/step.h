@@ -15,7 +15,7 @@ struct Layer {
 
 constexpr float LIMIT = 10;  // of a score, either way
 
-// A state is the frame before, where `kept` is not 0; the layers' outputs; and what is gathered of the last layer's
+// A state is the sum of lines across the main actor, x and z, where there are any; the frame before, where `kept` is not 0; the layers' outputs; and what is gathered of the last layer's
 // output over all steps, with their number: where `mean` is 1 or 2 its mean, where it is 3 its mean, its weighted mean,
 // and for each head the sum of its weights.
 struct Call {
@@ -23,6 +23,8 @@ struct Call {
     int64_t count;
     const float *weight, *bias;  // of the classifier
     int64_t classes, last;       // its outputs and inputs
+    const int64_t* across;       // (lines, 2) places of points among the last `faced` numbers, or null
+    int64_t lines, faced;        // whose mean so far is turned along x, about y, with all those numbers
     int64_t kept, bodies;        // the last numbers of a row that the state keeps, and bodies in them
     int64_t motion;              // whether the first layer gets their change since the frame before, behind the row
     const int64_t* pairs;        // (distances, 2) places of points among the last numbers, or null
@@ -56,7 +58,9 @@ inline int64_t behind(const Call& call) {
 }
 
 // Numbers that are made for a row: what the first layer gets where that is not the row itself.
-inline int64_t made_of(const Call& call) { return behind(call) || call.low ? call.inputs + behind(call) : 0; }
+inline int64_t made_of(const Call& call) {
+    return behind(call) || call.low || call.lines ? call.inputs + behind(call) : 0;
+}
 
 // Scratch for a row: a trunk, and what is made.
 inline int64_t scratch(const Call& call) { return call.widest + made_of(call); }

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from action_indrnn.kernels import cpu
 
-VERSION = 6  # of the layout of `Layer` and `Call` in step.h
+VERSION = 7  # of the layout of `Layer` and `Call` in step.h
 PANEL = 32  # outputs whose weights stand together, as in step.h
 ACTIVATIONS = ("relu", "identity")
 _LAYER = struct.Struct("=9q")
-_CALL = struct.Struct("=27q")
+_CALL = struct.Struct("=30q")
 _SCENE = struct.Struct("=5q")
 _WORD = 8  # bytes
 _MOST_BODIES = 64  # of a frame, a bit each
@@ -48,9 +48,13 @@ class Layer(NamedTuple):
 
 
 class Front(NamedTuple):
-    """What stands before the layers: the frame is kept in the state's first numbers.
+    """What stands before the layers: the frame is kept in front of them in the state.
 
     Attributes:
+        across: (L, 2) points of the frame, int64, from one of which to the other a line runs. The frame is
+            turned about y until the mean of all lines so far lies along x; their sum comes first in the
+            state.
+        faced: the last numbers of a row, which are that frame; 0 without lines.
         kept: the last numbers of a row, which are the frame.
         bodies: in it; one whose numbers are all 0 is absent.
         motion: whether the first layer gets the frame's change since the one before, behind the row; where a
@@ -60,6 +64,8 @@ class Front(NamedTuple):
         changing: whether it gets their change, likewise, behind them.
     """
 
+    across: Tensor
+    faced: int
     kept: int
     bodies: int
     motion: bool
@@ -182,11 +188,12 @@ class Program:
             for layer in layers
         )
         self.memory = ctypes.create_string_buffer(packed, len(packed))
-        front = front or Front(0, 1, False, torch.empty(0, 2, dtype=torch.int64), False)
+        none = torch.empty(0, 2, dtype=torch.int64)
+        front = front or Front(none, 0, 0, 1, False, none, False)
         if front.bodies > _MOST_BODIES:
             raise ValueError(f"expected at most {_MOST_BODIES} bodies, found {front.bodies}")
         self.inputs = layers[0].weight.shape[1] - front.behind
-        self.width = front.kept + sum(len(layer.bias) for layer in layers)
+        self.width = 2 * (len(front.across) > 0) + front.kept + sum(len(layer.bias) for layer in layers)
         behind = mean or Mean(None, None, False)
         reads = 0 if mean is None else 1 if mean.alone else 2 if mean.score is None else 3
         heads = 0 if behind.score is None else len(behind.score)
@@ -196,6 +203,7 @@ class Program:
         addresses = (self._keep(_panels(weight)), self._keep(bias))
         self.head = (
             *(ctypes.addressof(self.memory), len(layers), *addresses, *weight.shape),
+            *(self._keep(3 * front.across), len(front.across), front.faced),
             *(front.kept, front.bodies, front.motion),
             *(self._keep(3 * front.pairs), len(front.pairs), front.changing),
             *((0, 0) if bounds is None else map(self._keep, bounds)),

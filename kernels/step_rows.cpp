@@ -126,6 +126,27 @@ inline float distance(const float* a, const float* b) {
     return __builtin_sqrtf(x * x + y * y + z * z);
 }
 
+// Turns the frame until the mean of all lines so far lies along x; `sum` takes this frame's.
+void face(const Call& call, float* row, float* sum) {
+    float* frame = row + call.inputs - call.faced;
+    float x = 0, z = 0;
+    for (int64_t n = 0; n < call.lines; ++n) {
+        const float *left = frame + call.across[2 * n], *right = frame + call.across[2 * n + 1];
+        x += right[0] - left[0];
+        z += right[2] - left[2];
+    }
+    sum[0] += x / float(call.lines);
+    sum[1] += z / float(call.lines);
+    const float length = __builtin_sqrtf(sum[0] * sum[0] + sum[1] * sum[1]);
+    if (!(length > 0)) return;
+    const float cosine = sum[0] / length, sine = sum[1] / length;
+    for (float* point = frame; point < frame + call.faced; point += 3) {
+        const float along = point[0], away = point[2];
+        point[0] = cosine * along + sine * away;
+        point[2] = cosine * away - sine * along;
+    }
+}
+
 // Keeps the frame; writes to `made` what has changed in it since the one before, the distances of pairs of points, and
 // what has changed in these. A body that is absent now has no distances, one that is absent in either frame has not
 // moved.
@@ -209,11 +230,17 @@ void INDRNN_NAME(INDRNN_LEVEL)(const Call& call, int64_t first, int64_t end, flo
         const int64_t width = made_of(call);
         float* made = width ? memory + rows * call.widest + r * width : nullptr;
         if (made) __builtin_memcpy(made, x[r], call.inputs * sizeof(float));
-        if (call.kept) enter(call, x[r], call.states[first + r], made ? made + call.inputs : nullptr);
+        float* state = call.states[first + r];
+        if (call.lines) {
+            face(call, made, state);
+            x[r] = made;
+            state += 2;
+        }
+        if (call.kept) enter(call, x[r], state, made ? made + call.inputs : nullptr);
         if (call.low) clip(made, width, call.low, call.high);
         if (made) x[r] = made;
     }
-    int64_t offset = call.kept;
+    int64_t offset = call.kept + (call.lines ? 2 : 0);
     bool fresh = true;
     for (int64_t n = 0; n < call.count; ++n) {
         const Layer& layer = call.layers[n];

@@ -28,7 +28,7 @@ SHORT = (*TWO, "train.min_steps=0", "train.max_epochs=2", "train.batch=8", "eval
 
 
 def without_chance(*more: str) -> Config:
-    return config.load("live", [*TWO, "model.dropout=0", "beside.dropout=0", *more])
+    return config.load("live", [*TWO, "model.dropout=0", "beside.dropout=0", "data.rotation=0", *more])
 
 
 def clips(count: int) -> torch.Tensor:

@@ -52,12 +52,17 @@ STREAMS = {
 }
 
 
-def network(settings: networks.Model, streams: tuple[str, ...] = ("joint",)) -> models.Classifier:
+def network(
+    settings: networks.Model, streams: tuple[str, ...] = ("joint",), *, facing: bool = False
+) -> models.Classifier:
     """A network whose normalisations do something."""
     torch.manual_seed(0)
     whole = config.load("residual")
     whole = whole.model_copy(
-        update={"model": settings, "data": whole.data.model_copy(update={"streams": streams})}
+        update={
+            "model": settings,
+            "data": whole.data.model_copy(update={"streams": streams, "facing": facing}),
+        }
     )
     model = models.build(whole, 150, 7, layout.load("ntu25"))
     for name, value in model.named_buffers():
@@ -73,15 +78,16 @@ def network(settings: networks.Model, streams: tuple[str, ...] = ("joint",)) -> 
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 20])
 @pytest.mark.parametrize("library", [True, False])
+@pytest.mark.parametrize("facing", [False, True])
 @pytest.mark.parametrize("name", SMALL)
 def test_chained_steps_give_the_logits_of_the_whole_clip(
-    name: str, batch: int, library: bool, monkeypatch: pytest.MonkeyPatch
+    name: str, facing: bool, batch: int, library: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not library:
         monkeypatch.setattr(compiled, "available", lambda: False)
     elif not compiled.available():
         pytest.skip("the compiled step was not built")
-    model = network(SMALL[name], STREAMS.get(name, ("joint",)))
+    model = network(SMALL[name], STREAMS.get(name, ("joint",)), facing=facing)
     if isinstance(model.mean, Attention):
         torch.nn.init.normal_(model.mean.score.weight)  # now and then beyond the limit
     x = torch.randn(20, batch, 150)

@@ -55,7 +55,7 @@ FLOORS = [
     {"inspection"},
     {"classifier", "published", "source_report", "picture", "charts", "confusion", "clip_report"},
     {"gated", "graph_layers", "pooling"},
-    {"layers", "config", "streams", "frame_norm"},
+    {"layers", "config", "streams", "facing", "frame_norm"},
     {"features"},
     {"config_file"},
     {"scene_state", "live_frames", "clip_recorder"},
