@@ -45,7 +45,7 @@ class Facing(nn.Module):
 
     def forward(self, x: Tensor, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Returns x (T, B, F), turned, and the sum to go on from (B, 2); bodies stand after one another."""
-        main = x[..., : 3 * self.joints].unflatten(2, (-1, 3))  # (T, B, V, 3)
+        main = x[..., : 3 * self.joints].reshape(*x.shape[:2], -1, 3)  # (T, B, V, 3)
         left, right = self.across
         lines = (main[:, :, right] - main[:, :, left]).mean(dim=2)[..., ::2]  # (T, B, 2)
         sums = lines.flip(0).cumsum(dim=0).flip(0) if self.reverse else lines.cumsum(dim=0)
@@ -56,7 +56,7 @@ class Facing(nn.Module):
         cos, sin = towards[..., :1], towards[..., 1:]  # (T, B, 1)
         if self.training and self.rotation:
             cos, sin = self._further(cos, sin)
-        along, up, away = x.unflatten(2, (-1, 3)).unbind(3)  # (T, B, P)
+        along, up, away = x.reshape(*x.shape[:2], -1, 3).unbind(3)  # (T, B, P)
         turned = torch.stack((cos * along + sin * away, up, cos * away - sin * along), dim=3)
         return turned.flatten(2), sums[0 if self.reverse else -1]
 
