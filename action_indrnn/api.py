@@ -144,6 +144,7 @@ def evaluate(
     over_time: bool = False,
     glitch: float = 0.0,
     absence: float = 0.0,
+    swap: float = 0.0,
     allow_overlap: bool = False,
     device: str | torch.device = "cpu",
 ) -> Evaluation:
@@ -158,6 +159,8 @@ def evaluate(
             hangs on it, for up to half of the clip; see `augment.glitch`.
         absence: share of the test clips, from 0 to 1, in which it sees nobody, or one of several bodies less,
             for up to half of the clip; see `augment.absence`.
+        swap: share of the test clips, from 0 to 1, in which left and right joints are taken for each other
+            where a body is first seen.
         allow_overlap: also where the model has trained on test clips.
         device: where the network runs.
 
@@ -166,7 +169,7 @@ def evaluate(
 
     Raises:
         ValueError: model, set and protocol do not fit one another, the model has trained on test clips, or
-            either is asked for in measures over time, half of which are on recordings as they are.
+            a fault is asked for in measures over time, half of which are on recordings as they are.
 
     >>> found = evaluate("run/model.safetensors", "set", "xsub", over_time=True)
     >>> found.report.confusion.shape
@@ -176,7 +179,7 @@ def evaluate(
     >>> list(found.early.accuracy)  # percent of the clip seen
     [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
     """
-    faults = Faults(glitch, absence)
+    faults = Faults(glitch, absence, swap)
     if faults and over_time:
         raise ValueError(f"expected recordings as they are in measures over time, found {faults}")
     exam = Exam.of(model, prepared_set, protocol, faults=faults, allow_overlap=allow_overlap, device=device)

@@ -153,6 +153,12 @@ def evaluate(
     absence: Annotated[
         float, typer.Option(min=0, max=1, help="Share of clips in which people are not seen for a while.")
     ] = 0.0,
+    swap: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Share of clips with left and right joints swapped where a body is first seen."
+        ),
+    ] = 0.0,
     device: Device = "cpu",
     threads: Threads = 1,
 ) -> None:
@@ -175,6 +181,7 @@ def evaluate(
             over_time=over_time,
             glitch=glitch,
             absence=absence,
+            swap=swap,
             allow_overlap=overlap,
             device=_device(own, threads),
         )
@@ -183,7 +190,7 @@ def evaluate(
     print(evaluation.as_text(found.report))
     if found.early:
         print(timing.as_text(found.early, found.streams))
-    faults = Faults(glitch, absence)
+    faults = Faults(glitch, absence, swap)
     for why, so in (("a partial set", found.partial), (str(faults), faults)):
         if so:
             print(f"{why}: this accuracy does not compare with published ones")

@@ -21,6 +21,8 @@ class Faults:
             `augment.glitch`.
         absence: of the clips, in which nobody, or one of several bodies less, is seen for up to half of the
             clip; see `augment.absence`.
+        swap: of the clips, in which each body's left and right joints are taken for each other in the frame
+            where it is first seen, as by a tracker that finds it anew.
 
     Raises:
         ValueError: a share below 0 or above 1.
@@ -28,6 +30,7 @@ class Faults:
 
     glitch: float = 0.0
     absence: float = 0.0
+    swap: float = 0.0
 
     def __post_init__(self) -> None:
         for name, share in vars(self).items():
@@ -41,6 +44,7 @@ class Faults:
         words = (
             f"joints lost in {self.glitch:.0%} of the bodies",
             f"people lost in {self.absence:.0%} of the clips",
+            f"left and right swapped at first in {self.swap:.0%} of the clips",
         )
         return " and ".join(text for text, share in zip(words, astuple(self), strict=True) if share)
 
@@ -62,6 +66,7 @@ class Faults:
         """
         rows = clips.rows.clone()
         limbs = augment.limbs_of(len(layout.joints), layout.bones)
+        other = augment.mirrored_joints(len(layout.joints), layout.pairs)
         for number in numbers.tolist():
             start, length, bodies = (
                 int(column[number]) for column in (clips.start, clips.length, clips.bodies)
@@ -72,6 +77,8 @@ class Faults:
             )  # (T, M, V, 3)
             random = np.random.default_rng([seed, zlib.crc32(clips.names[number].encode())])
             found = self._of_one(frames, limbs, random)
+            if random.random() < self.swap:
+                found = _swapped_at_first(found, other)
             rows[own] = found.transpose(0, 1).flatten(0, 1)
         return replace(clips, rows=rows)
 
@@ -84,3 +91,12 @@ class Faults:
         drawn = torch.from_numpy(random.random((1, 4)))
         seen = augment.absence(torch.ones_like(flat), drawn, self.absence, bodies) != 0
         return flat.masked_fill(~seen, torch.nan).view(frames.shape)
+
+
+def _swapped_at_first(frames: Tensor, other: Tensor) -> Tensor:
+    """Frames (T, M, V, 3) with each joint in its mirror image's place where a body is first seen."""
+    found = frames.clone()
+    for body in range(frames.shape[1]):
+        for frame in (~frames[:, body, 0, 0].isnan()).nonzero()[:1, 0]:
+            found[frame, body] = frames[frame, body, other]
+    return found

@@ -60,6 +60,31 @@ def test_only_chosen_clips_lose_people_and_for_half_of_the_clip_at_most(made_set
     assert kinds == {(1, 0), (1, 1), (2, 0), (2, 1), (2, 2)}
 
 
+def test_left_and_right_are_swapped_where_a_body_is_first_seen(made_set: PreparedSet) -> None:
+    clips = Clips.of_set(made_set)
+    numbers = np.arange(40, 60)  # with clips of two bodies
+    found = Faults(swap=0.5).of(clips, numbers, LAYOUT)
+    other = list(range(25))
+    for left, right in LAYOUT.pairs:
+        other[left], other[right] = right, left
+    counts = [0, 0]
+    for number in range(len(clips.names)):
+        start, length, bodies = (int(c[number]) for c in (clips.start, clips.length, clips.bodies))
+        span = slice(start, start + bodies * length)
+        before, after = (one.rows[span].view(bodies, length, 25, 3) for one in (clips, found))
+        changed = (before != after) & ~before.isnan()
+        if not changed.any():
+            counts[0] += number in numbers
+            continue
+        assert number in numbers
+        counts[1] += 1
+        for body in range(bodies):
+            first = int((~before[body, :, 0, 0].isnan()).nonzero()[0])
+            assert torch.equal(after[body, first], before[body, first, other])
+            assert changed[body].flatten(1).any(dim=1).nonzero().flatten().tolist() == [first]
+    assert min(counts) > 3
+
+
 def test_the_command(run_folder: Path, made_set: PreparedSet, tmp_path: Path, monkeypatch, capsys) -> None:  # noqa: F811
     model, out = run_folder / "model.safetensors", tmp_path / "report.json"
     arguments = ("evaluate", model, made_set.path, "--protocol", "xsub")
@@ -80,5 +105,7 @@ def test_the_command(run_folder: Path, made_set: PreparedSet, tmp_path: Path, mo
     assert both in capsys.readouterr().out
     found = json.loads(out.read_text())
     assert (found["glitch"], found["absence"]) == (0.5, 1)
+    assert call(monkeypatch, *arguments, "--swap", "1") == 0
+    assert "left and right swapped at first in 100% of the clips: this accuracy" in capsys.readouterr().out
     with pytest.raises(ValueError, match="absence: expected a share from 0 to 1, found 2"):
         api.evaluate(model, made_set, "xsub", absence=2)
