@@ -86,6 +86,16 @@ def test_a_picture_for_each_augmentation(made_raw: Path, tmp_path: Path, monkeyp
     out = tmp_path / "augmentations"
     assert call(monkeypatch, "inspect", min(made_raw.iterdir()), "--augmentations", out) == 0
     # A splice and a graft take two clips; the others are no augmentations.
-    others = {"frames", "frames_deviation", "sampling", "align", "hold", "streams", "follow", "pause"}
+    others = {
+        "frames",
+        "frames_deviation",
+        "sampling",
+        "align",
+        "facing",
+        "hold",
+        "streams",
+        "follow",
+        "pause",
+    }
     settings = set(Data.model_fields) - others - {"splice", "graft"}
     assert {file.stem for file in out.iterdir()} == settings
