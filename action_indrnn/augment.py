@@ -28,8 +28,8 @@ def mapped(x: Tensor, maps: Tensor) -> Tensor:
     points = x.view(*x.shape[:2], -1, 3)  # (S, B, P, 3)
     first, second, third = maps.to(x.dtype).transpose(1, 2).unsqueeze(2).unbind(1)  # (B, 1, 3) each
     # One by one and not as a product, which takes twice as long with matrices as small as these.
-    mapped = (points[..., :1] * first).addcmul_(points[..., 1:2], second).addcmul_(points[..., 2:], third)
-    return mapped.view(x.shape)
+    found = (points[..., :1] * first).addcmul_(points[..., 1:2], second).addcmul_(points[..., 2:], third)
+    return found.view(x.shape)
 
 
 def vary(x: Tensor, uniform: Tensor, rotation: float, scaling: float) -> Tensor:

@@ -302,7 +302,10 @@ class Clips:
         Returns:
             (S, B, F) float32: actor 1's joints, then actor 2's, joint by joint; zeros where nobody was seen.
         """
-        x = self._recorded(numbers, frames)
+        return self._turned(self._recorded(numbers, frames), numbers)
+
+    def _turned(self, x: Tensor, numbers: Tensor) -> Tensor:
+        """Feature vectors (S, B, F) of clips (B,), turned where clips are."""
         return x if self.turn is None else augment.mapped(x, self.turn[numbers])
 
     def _recorded(self, numbers: Tensor, frames: Tensor) -> Tensor:
@@ -335,8 +338,7 @@ class Clips:
         share = (places - floor).t()[..., None, None].to(before.dtype)  # (S, B, 1, 1)
         both = (before != 0).any(dim=3, keepdim=True) & (after != 0).any(dim=3, keepdim=True)
         nearer = torch.where(share < 0.5, before, after)
-        x = torch.where(both, torch.lerp(before, after, share), nearer).flatten(2)
-        return x if self.turn is None else augment.mapped(x, self.turn[numbers])
+        return self._turned(torch.where(both, torch.lerp(before, after, share), nearer).flatten(2), numbers)
 
     def uniform(self, numbers: Integers, passes: int, frames: int, seed: int) -> NDArray[np.float64]:
         """(passes, B, S + 1) random numbers for evaluation, each clip's own by its name.
