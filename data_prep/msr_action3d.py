@@ -2,13 +2,18 @@
 
 One text file a clip, `aAA_sSS_eEE_skeleton3D.txt`: action, subject, take; a line `x y z confidence` a joint,
 20 lines a frame. Of its 567 clips 557 are used (Wang et al., CVPR 2012); the other ten hold mostly broken
-frames. A frame of zeros is one in which nobody was seen. Confidences are not kept.
+frames. A frame of zeros is one in which nobody was seen. A joint of an arm, a leg or the head has confidence
+0 where it was not seen, and its place leaps: it keeps the bone to its parent that it last had. The trunk's
+joints and the feet are made of others and have 0 nearly throughout.
 """
 
 import re
 from functools import partial
 
-from action_indrnn.data_prep import one_a_file, tables
+import numpy as np
+from numpy.typing import NDArray
+
+from action_indrnn.data_prep import layout, one_a_file, points, tables
 from action_indrnn.data_prep.clip import ClipError, from_joints
 from action_indrnn.data_prep.data_set import DataSet, Sample
 from action_indrnn.data_prep.protocols import Protocol
@@ -16,6 +21,15 @@ from action_indrnn.data_prep.sources import Source
 
 _FILE = re.compile(r"(?:.*/)?(a(\d\d)_s(\d\d)_e(\d\d))_skeleton3D\.txt", re.DOTALL)
 _JOINTS = 20
+_SEEN = (
+    "head",
+    *(
+        f"{side} {joint}"
+        for side in ("left", "right")
+        for joint in ("elbow", "wrist", "hand", "knee", "ankle")
+    ),
+)
+_FEET = (("left foot", "left ankle"), ("right foot", "right ankle"))
 _UNUSED = frozenset(
     (
         *("a02_s03_e02", "a04_s03_e01", "a07_s04_e01", "a13_s09_e01", "a13_s09_e02", "a13_s09_e03"),
@@ -30,6 +44,22 @@ _SUBSETS = {  # actions
 }
 
 
+def _limbs_held(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(1, T, V, 3) the joints of (T V, 4) places and confidences; what was not seen of limbs is held."""
+    body = layout.load("msr20")
+    number = {joint: place for place, joint in enumerate(body.joints)}
+    frames = table.reshape(-1, _JOINTS, 4)
+    joints, there = frames[..., :3], frames[..., :3].any(axis=(1, 2))
+    seen = np.ones(joints.shape[:2], bool)
+    limbs = [number[joint] for joint in _SEEN]
+    seen[:, limbs] = frames[:, limbs, 3] > 0
+    seen |= ~np.maximum.accumulate(seen & there[:, None], axis=0)  # before a limb is first seen: as recorded
+    for foot, ankle in _FEET:
+        seen[:, number[foot]] = seen[:, number[ankle]]
+    seen &= there[:, None]
+    return points.whole(joints[None], seen[None], body)
+
+
 def _sample(source: Source, name: str, action: int, subject: int, take: int) -> Sample:
     if name in _UNUSED:
         raise ClipError(f"{name}: on the list of clips that the published protocols leave out")
@@ -38,7 +68,7 @@ def _sample(source: Source, name: str, action: int, subject: int, take: int) -> 
     table = tables.read(source, 4)
     if len(table) % _JOINTS:
         raise ClipError(f"{source}: expected {_JOINTS} lines a frame, found {len(table)} lines")
-    clip = from_joints(name, table[:, :3].reshape(1, -1, _JOINTS, 3), str(source))
+    clip = from_joints(name, _limbs_held(table), str(source))
     return Sample(clip, {"label": action - 1, "subject": subject, "replication": take})
 
 

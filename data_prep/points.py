@@ -69,7 +69,7 @@ def to_clip(points: Points, recorded: Layout, wanted: Layout) -> tuple[Clip, lis
             + layouts.NO_DEPTH
         )
     check_origin(joints, recorded, points.source)
-    joints = _filled(joints, seen, recorded)
+    joints = whole(joints, seen, recorded)
     chosen, dropped = actors(joints, np.any(seen, axis=2))
     joints = house_axes(joints[chosen], recorded)
     if wanted != recorded:
@@ -135,8 +135,15 @@ def check_origin(joints: Doubles, recorded: Layout, source: str) -> None:
         )
 
 
-def _filled(joints: Doubles, seen: Bools, layout: Layout) -> Doubles:
-    """The joints with those in place that were not seen; 0 where the whole body was not."""
+def whole(joints: Doubles, seen: Bools, layout: Layout) -> Doubles:
+    """The joints with those in place that were not seen, by the bone to its parent that each last had.
+
+    Args:
+        joints: (M, T, V, 3).
+        seen: (M, T, V). Before it is first seen a joint lies on its parent; a body of which nothing is seen
+            is 0.
+        layout: says which joint hangs on which.
+    """
     there = seen.any(axis=2)  # (M, T)
     known = np.where(seen[..., None], joints, 0.0)
     middle = known.sum(axis=2) / np.maximum(seen.sum(axis=2), 1)[..., None]  # (M, T, 3)

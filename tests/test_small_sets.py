@@ -107,6 +107,24 @@ def test_msr_action3d(tmp_path: Path) -> None:
     assert not expected
 
 
+def test_msr_action3d_s_limbs_of_confidence_0_keep_the_bone_that_they_last_had(tmp_path: Path) -> None:
+    joints = RNG.uniform(-1, 1, (5, 20, 3))
+    confidence = np.ones((5, 20))
+    confidence[:, [2, 3, 4, 6]] = 0  # the trunk: as recorded
+    confidence[0, 10] = 0  # the right wrist, before it is first seen: as recorded
+    confidence[2:4, 9] = 0  # the left wrist
+    confidence[3, 16] = 0  # the right ankle, and the foot with it
+    joints[1], confidence[1] = 0, 0  # nobody
+    table = np.column_stack([joints.reshape(-1, 3), confidence.ravel()])
+    (sample,), _ = read("msr-action3d", write(tmp_path / "raw", {"a01_s01_e01_skeleton3D.txt": rows(table)}))
+    expected = joints.copy()
+    expected[2:4, 9] = joints[2:4, 7] + joints[0, 9] - joints[0, 7]  # on the left elbow
+    expected[3, 16] = joints[3, 14] + joints[2, 16] - joints[2, 14]  # on the right knee
+    expected[3, 18] = expected[3, 16] + joints[2, 18] - joints[2, 16]
+    np.testing.assert_allclose(sample.clip.joints[0], expected, atol=1e-6)
+    assert sample.clip.present.tolist() == [[True, False, True, True, True]]
+
+
 def test_utkinect(tmp_path: Path) -> None:
     joints = RNG.uniform(-1, 1, (7, 20, 3))
     index = [10, 12, 12, 16, 18, 30, 32]
