@@ -145,6 +145,7 @@ def evaluate(
     glitch: float = 0.0,
     absence: float = 0.0,
     swap: float = 0.0,
+    mirror: float = 0.0,
     allow_overlap: bool = False,
     device: str | torch.device = "cpu",
 ) -> Evaluation:
@@ -161,6 +162,8 @@ def evaluate(
             for up to half of the clip; see `augment.absence`.
         swap: share of the test clips, from 0 to 1, in which left and right joints are taken for each other
             where a body is first seen.
+        mirror: share of the test clips, from 0 to 1, that become their mirror images, as of left-handed
+            people; see `augment.mirrored_classes` for what class they are then of.
         allow_overlap: also where the model has trained on test clips.
         device: where the network runs.
 
@@ -179,7 +182,7 @@ def evaluate(
     >>> list(found.early.accuracy)  # percent of the clip seen
     [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
     """
-    faults = Faults(glitch, absence, swap)
+    faults = Faults(glitch, absence, swap, mirror)
     if faults and over_time:
         raise ValueError(f"expected recordings as they are in measures over time, found {faults}")
     exam = Exam.of(model, prepared_set, protocol, faults=faults, allow_overlap=allow_overlap, device=device)

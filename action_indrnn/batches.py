@@ -6,7 +6,7 @@ before, from the device, or from how many processes share the work.
 Shapes: S sampled frames, B clips of a part, F features.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -43,6 +43,7 @@ class Batches:
         device: torch.device,
         layout: Layout,
         pieces: Pieces | None = None,
+        classes: Sequence[str] = (),
     ) -> None:
         """Take in which clips to train on.
 
@@ -54,17 +55,17 @@ class Batches:
             device: where batches are wanted.
             layout: of the clips' joints.
             pieces: what to see instead of single clips; see `every_frame`.
+            classes: names of the labels, by which mirror images may be of another class; see
+                `augment.mirrored_classes`.
 
         Raises:
-            ValueError: a batch cannot be shared by the parts and processes, or has no variance; or mirror
-                images are asked for of a layout without pairs, or every frame without pieces.
+            ValueError: a batch cannot be shared by the parts and processes, or has no variance; or every
+                frame is asked for without pieces.
         """
         if settings.detects and pieces is None:
             raise ValueError(
                 "data.sampling 'every': expected untrimmed recordings to learn from, found clips"
             )
-        if settings.data.mirror and not layout.pairs:
-            raise ValueError("data.mirror: expected a joint layout with left/right pairs, found none")
         self.settings = settings
         self.clips = clips
         self.labels = labels
@@ -72,7 +73,12 @@ class Batches:
         self.device = device
         self.pieces = pieces
         joints = clips.rows.shape[1]
+        self.mirror = settings.data.mirror if layout.pairs else 0.0
         self.swapped = augment.mirrored_joints(joints, layout.pairs).to(device)
+        taught = set(labels[numbers].tolist())
+        outputs = 1 + max(len(classes), *taught)  # with every frame, the last is of none
+        names = (*classes, *[""] * (outputs - len(classes)))
+        self.opposite = np.array(augment.mirrored_classes(names, taught))
         limbs = augment.limbs_of(joints, layout.bones)
         self.limbs, self.forks = limbs.to(device), augment.forks_of(limbs, layout.bones).to(device)
         if settings.data.graft and not len(self.forks):
@@ -125,6 +131,10 @@ class Batches:
                 x = self.clips.exchanged(x, numbers[mine], chosen[mine])
             if data.splice:
                 x = self._spliced(x, numbers, mine, frames, step)
+            if self.mirror:
+                drawn = self._random(_MIRROR, step).random(len(numbers))[mine]
+                x = augment.mirror(x, self._sent(drawn), self.mirror, self.swapped)
+                labels = np.where(drawn < self.mirror, self.opposite[labels], labels)
             x = self._varied(x, len(numbers), mine, step)
             if data.rotation or data.scaling:
                 x = augment.vary(x, self._sent(varied[mine]), data.rotation, data.scaling)
@@ -188,7 +198,7 @@ class Batches:
         return augment.splice(x, before, self._sent(drawn[mine]), self.settings.data.splice)
 
     def _varied(self, x: Tensor, size: int, mine: slice, step: int) -> Tensor:
-        """The clips (S, B, F) in other shapes: sheared, mirrored, with a body less, with joints displaced."""
+        """The clips (S, B, F) in other shapes: sheared, with a body less, with joints displaced."""
         data, actors = self.settings.data, self.clips.actors
         if data.displacement:
             random, joints = self._random(_DISPLACEMENT, step), len(self.limbs)
@@ -198,9 +208,6 @@ class Batches:
         if data.body_dropout:
             drawn = self._sent(self._random(_BODIES, step).random((size, 2))[mine])
             x = augment.drop_bodies(x, drawn, data.body_dropout, actors)
-        if data.mirror:
-            drawn = self._sent(self._random(_MIRROR, step).random(size)[mine])
-            x = augment.mirror(x, drawn, data.mirror, self.swapped)
         if data.shear:
             x = augment.shear(x, self._sent(self._random(_SHEAR, step).random((size, 6))[mine]), data.shear)
         return x

@@ -159,6 +159,9 @@ def evaluate(
             min=0, max=1, help="Share of clips with left and right joints swapped where a body is first seen."
         ),
     ] = 0.0,
+    mirror: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of clips mirrored, as of left-handed people.")
+    ] = 0.0,
     device: Device = "cpu",
     threads: Threads = 1,
 ) -> None:
@@ -182,6 +185,7 @@ def evaluate(
             glitch=glitch,
             absence=absence,
             swap=swap,
+            mirror=mirror,
             allow_overlap=overlap,
             device=_device(own, threads),
         )
@@ -190,7 +194,7 @@ def evaluate(
     print(evaluation.as_text(found.report))
     if found.early:
         print(timing.as_text(found.early, found.streams))
-    faults = Faults(glitch, absence, swap)
+    faults = Faults(glitch, absence, swap, mirror)
     for why, so in (("a partial set", found.partial), (str(faults), faults)):
         if so:
             print(f"{why}: this accuracy does not compare with published ones")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from action_indrnn import evaluation, over_time, splits
+from action_indrnn import augment, evaluation, over_time, splits
 from action_indrnn.data_prep import archive
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.dataset import Clips, Integers
@@ -26,12 +26,14 @@ class Exam:
         recognizer: the model and its card.
         prepared: the set.
         clips: all of the set; those of the test with faults, where they are asked for.
+        labels: the class of every clip.
         split: of the protocol.
     """
 
     recognizer: Recognizer
     prepared: PreparedSet
     clips: Clips
+    labels: Integers
     split: Split
 
     @classmethod
@@ -51,7 +53,7 @@ class Exam:
             model: the model file.
             prepared_set: the set, or its folder.
             protocol: one of the set's, or a rule.
-            faults: what the test clips' recordings suffer, if anything.
+            faults: what is otherwise in the test clips' recordings, if anything.
             allow_overlap: also where the model has trained on test clips.
             device: where the network runs.
 
@@ -68,21 +70,20 @@ class Exam:
                 f"{model}: trained under {card.protocol}, whose training clips are among the test clips of "
                 f"{protocol}; train under that protocol, or say --allow-overlap"
             )
-        clips = Clips.of_set(prepared)
+        clips, labels = Clips.of_set(prepared), prepared.column("label")
         if faults:
             clips = faults.of(clips, split.test, card.layout())
-        return cls(recognizer, prepared, recognizer.shown(clips), split)
+            taught = set(labels[np.concatenate((split.train, split.test))].tolist())
+            opposite = np.array(augment.mirrored_classes(prepared.classes, taught))
+            mirrored = [number for number in split.test if faults.mirrored(clips.names[number])]
+            labels[mirrored] = opposite[labels[mirrored]]
+        return cls(recognizer, prepared, recognizer.shown(clips), labels, split)
 
     @property
     def partial(self) -> bool:
         """Whether the set is a part of its data set, so that nothing compares with published accuracies."""
         counts = self.prepared.meta["counts"]
         return bool(counts["clips_of_whole_set"]) and not counts["whole"]
-
-    @property
-    def labels(self) -> Integers:
-        """The class of every clip of the set."""
-        return self.prepared.column("label")
 
     def report(self, progress: str = "") -> Report:
         """Accuracy on the test clips; `progress` is what a progress bar is called."""

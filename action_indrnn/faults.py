@@ -1,4 +1,4 @@
-"""Clips as a worse sensor would have recorded them: what a network is worth when joints or people go."""
+"""Clips as a worse sensor or a left-handed person would have given them: what a network is worth there."""
 
 import zlib
 from dataclasses import astuple, dataclass, replace
@@ -11,10 +11,12 @@ from action_indrnn import augment
 from action_indrnn.data_prep.layout import Layout
 from action_indrnn.dataset import Clips, Integers
 
+_MIRROR = 1  # what a number is for
+
 
 @dataclass(frozen=True)
 class Faults:
-    """What goes wrong in recordings, as shares from 0 to 1.
+    """What is otherwise in recordings, as shares from 0 to 1.
 
     Attributes:
         glitch: of the bodies, that lose a joint, with all that hangs on it, for up to half of the clip; see
@@ -23,6 +25,8 @@ class Faults:
             clip; see `augment.absence`.
         swap: of the clips, in which each body's left and right joints are taken for each other in the frame
             where it is first seen, as by a tracker that finds it anew.
+        mirror: of the clips, that become their mirror images, as of somebody who does with the left hand what
+            others do with the right one.
 
     Raises:
         ValueError: a share below 0 or above 1.
@@ -31,6 +35,7 @@ class Faults:
     glitch: float = 0.0
     absence: float = 0.0
     swap: float = 0.0
+    mirror: float = 0.0
 
     def __post_init__(self) -> None:
         for name, share in vars(self).items():
@@ -45,12 +50,17 @@ class Faults:
             f"joints lost in {self.glitch:.0%} of the bodies",
             f"people lost in {self.absence:.0%} of the clips",
             f"left and right swapped at first in {self.swap:.0%} of the clips",
+            f"mirror images in {self.mirror:.0%} of the clips",
         )
         return " and ".join(text for text, share in zip(words, astuple(self), strict=True) if share)
 
     def shares(self) -> dict[str, float]:
         """Those that are not 0, by name."""
         return {name: share for name, share in vars(self).items() if share}
+
+    def mirrored(self, name: str, seed: int = 0) -> bool:
+        """Whether a clip of this name becomes its mirror image."""
+        return np.random.default_rng([seed, zlib.crc32(name.encode()), _MIRROR]).random() < self.mirror
 
     def of(self, clips: Clips, numbers: Integers, layout: Layout, seed: int = 0) -> Clips:
         """The same clips with faults.
@@ -63,7 +73,14 @@ class Faults:
             numbers: (N,) of which it happens to.
             layout: of their joints.
             seed: of who loses what.
+
+        Raises:
+            ValueError: mirror images are asked for of a layout without pairs.
         """
+        if self.mirror and not layout.pairs:
+            raise ValueError(
+                f"mirror: expected left and right joints, found none in the layout {layout.name}"
+            )
         rows = clips.rows.clone()
         limbs = augment.limbs_of(len(layout.joints), layout.bones)
         other = augment.mirrored_joints(len(layout.joints), layout.pairs)
@@ -79,6 +96,8 @@ class Faults:
             found = self._of_one(frames, limbs, random)
             if random.random() < self.swap:
                 found = _swapped_at_first(found, other)
+            if self.mirrored(clips.names[number], seed):
+                found = found[:, :, other] * found.new_tensor([-1.0, 1.0, 1.0])
             rows[own] = found.transpose(0, 1).flatten(0, 1)
         return replace(clips, rows=rows)
 

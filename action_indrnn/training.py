@@ -113,7 +113,14 @@ class Run:
         self.labels = prepared.column("label")
         self.device = torch.device(device)
         self.batches = Batches(
-            settings, self.clips, self.labels, self.split.train, self.device, joints, self._pieces()
+            settings,
+            self.clips,
+            self.labels,
+            self.split.train,
+            self.device,
+            joints,
+            self._pieces(),
+            prepared.classes,
         )
         seed_torch(train.seed, WEIGHTS)
         self.model: Classifier = build(settings, self.clips.features, len(prepared.classes), joints).to(

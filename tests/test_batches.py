@@ -166,6 +166,32 @@ def test_grafts_need_limbs(made_set: PreparedSet) -> None:
         batches(made_set, "data.graft=0.5", joints=replace(joints, bones=chain))
 
 
-def test_a_mirror_needs_pairs(made_set: PreparedSet) -> None:
-    with pytest.raises(ValueError, match=r"data\.mirror: expected a joint layout with left/right pairs"):
-        batches(made_set, "data.mirror=0.5", joints=replace(layout.load("ntu25"), pairs=()))
+def test_where_no_joints_are_pairs_nothing_is_mirrored(made_set: PreparedSet) -> None:
+    hand = replace(layout.load("ntu25"), pairs=())
+    plain, mirrored = (batches(made_set, *chosen, joints=hand) for chosen in ((), ("data.mirror=0.5",)))
+    numbers = plain.of(0)[0]
+    for one, other in zip(plain.parts(numbers, 0), mirrored.parts(numbers, 0), strict=True):
+        assert torch.equal(one[0], other[0])
+
+
+def test_mirror_images_are_of_the_class_of_the_other_side(made_set: PreparedSet) -> None:
+    names = [f"wave {side}" for side in ("left", "right")] + ["bow"] * 12
+    settings = config.load("residual", ("train.batch=24", "data.mirror=0.5"))
+    clips, joints = Clips.of_set(made_set), layout.load("ntu25")
+    labels = np.arange(len(clips.names)) % 3
+    numbers = np.arange(24)
+
+    def part(*classes: str) -> tuple[torch.Tensor, torch.Tensor]:
+        some = Batches(settings, clips, labels, numbers, torch.device("cpu"), joints, classes=classes)
+        return next(iter(some.parts(numbers, 0)))
+
+    (x, own), (same, found) = part(), part(*names)
+    assert torch.equal(x, same)
+    mirrored = own != found
+    assert own.tolist() == labels[numbers].tolist()
+    assert set(zip(own[mirrored].tolist(), found[mirrored].tolist(), strict=True)) == {(0, 1), (1, 0)}
+    plain = Batches(
+        config.load("residual", ("train.batch=24",)), clips, labels, numbers, torch.device("cpu"), joints
+    )
+    unlike = (next(iter(plain.parts(numbers, 0)))[0] != x).flatten(2).any(dim=2).any(dim=0)
+    assert torch.equal(unlike & (own < 2), mirrored)

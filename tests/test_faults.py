@@ -1,14 +1,16 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from action_indrnn import api
+from action_indrnn import api, augment
 from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.dataset import Clips
+from action_indrnn.exam import Exam
 from action_indrnn.faults import Faults
 
 from .test_cli import call, run_folder  # noqa: F401  # a fixture
@@ -85,6 +87,47 @@ def test_left_and_right_are_swapped_where_a_body_is_first_seen(made_set: Prepare
     assert min(counts) > 3
 
 
+def test_mirror_images_are_chosen_clips_with_x_turned_round_and_sides_exchanged(
+    made_set: PreparedSet,
+) -> None:
+    clips = Clips.of_set(made_set)
+    numbers = np.arange(40, 60)  # with clips of two bodies
+    faults = Faults(mirror=0.5)
+    found = faults.of(clips, numbers, LAYOUT)
+    swapped = augment.mirrored_joints(25, LAYOUT.pairs)
+    images = [number for number in numbers if faults.mirrored(clips.names[number])]
+    assert 3 < len(images) < 17
+    expected = clips.rows.clone()
+    for number in images:
+        start, length, bodies = (int(c[number]) for c in (clips.start, clips.length, clips.bodies))
+        span = slice(start, start + bodies * length)
+        expected[span] = clips.rows[span][:, swapped] * torch.tensor([-1.0, 1, 1])
+    torch.testing.assert_close(found.rows, expected, equal_nan=True, rtol=0, atol=0)
+    with pytest.raises(
+        ValueError, match="mirror: expected left and right joints, found none in the layout ntu25"
+    ):
+        faults.of(clips, numbers, replace(LAYOUT, pairs=()))
+
+
+def test_mirror_images_are_judged_by_the_classes_that_they_are_of(
+    run_folder: Path,  # noqa: F811
+    made_set: PreparedSet,
+    monkeypatch,
+) -> None:
+    model = run_folder / "model.safetensors"
+    monkeypatch.setattr(augment, "mirrored_classes", lambda names, taught: [1, 0, *range(2, len(names))])
+    plain, image = (Exam.of(model, made_set, "xsub", faults=Faults(mirror=share)) for share in (0.0, 1.0))
+    test = plain.split.test
+    for own, other in ((0, 1), (1, 0), (2, 2)):
+        assert set(image.labels[test][plain.labels[test] == own]) == {other}
+    rest = np.setdiff1d(np.arange(len(plain.labels)), test)
+    np.testing.assert_array_equal(image.labels[rest], plain.labels[rest])
+    assert (
+        image.report().confusion.sum(axis=1).tolist()
+        == np.bincount(image.labels[test], minlength=14).tolist()
+    )
+
+
 def test_the_command(run_folder: Path, made_set: PreparedSet, tmp_path: Path, monkeypatch, capsys) -> None:  # noqa: F811
     model, out = run_folder / "model.safetensors", tmp_path / "report.json"
     arguments = ("evaluate", model, made_set.path, "--protocol", "xsub")
@@ -105,6 +148,8 @@ def test_the_command(run_folder: Path, made_set: PreparedSet, tmp_path: Path, mo
     assert both in capsys.readouterr().out
     found = json.loads(out.read_text())
     assert (found["glitch"], found["absence"]) == (0.5, 1)
+    assert call(monkeypatch, *arguments, "--mirror", "1") == 0
+    assert "mirror images in 100% of the clips: this accuracy" in capsys.readouterr().out
     assert call(monkeypatch, *arguments, "--swap", "1") == 0
     assert "left and right swapped at first in 100% of the clips: this accuracy" in capsys.readouterr().out
     with pytest.raises(ValueError, match="absence: expected a share from 0 to 1, found 2"):
