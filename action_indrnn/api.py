@@ -163,7 +163,7 @@ def evaluate(
         swap: share of the test clips, from 0 to 1, in which left and right joints are taken for each other
             where a body is first seen.
         mirror: share of the test clips, from 0 to 1, that become their mirror images, as of left-handed
-            people; see `augment.mirrored_classes` for what class they are then of.
+            people; see `mirror_images.classes_by_name` for what class they are then of.
         allow_overlap: also where the model has trained on test clips.
         device: where the network runs.
 

@@ -4,8 +4,7 @@ Shapes: `S` sampled frames, `B` clips in a batch, `M` bodies, `V` joints, `F` fe
 """
 
 import math
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -89,36 +88,6 @@ def mirrored_joints(joints: int, pairs: Sequence[tuple[int, int]]) -> Tensor:
     for left, right in pairs:
         swapped[left], swapped[right] = right, left
     return swapped
-
-
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+|\d+")
-_OPPOSITE = {"left": "right", "l": "r", "clockwise": "counterclockwise"}
-_OPPOSITE |= {other: one for one, other in _OPPOSITE.items()}
-_AGAINST_THE_CLOCK = re.compile(r"(counter|anti)[\W_]*clockwise", re.IGNORECASE)
-
-
-def mirrored_classes(names: Sequence[str], taught: Collection[int]) -> list[int]:
-    """The class that each class's mirror image is of: K numbers.
-
-    That of the name with left and right, L and R as words of a longer name, and clockwise and
-    counter-clockwise exchanged: the mirror image of somebody who swipes to the left with the right hand
-    swipes to the right with the left one. Without such a class it is the class itself.
-
-    Args:
-        names: of the K classes.
-        taught: those that have training clips; no mirror image is of another.
-    """
-    words = [
-        tuple(word.lower() for word in _WORDS.findall(_AGAINST_THE_CLOCK.sub("counterclockwise", name)))
-        for name in names
-    ]
-    number = {words[at]: at for at in taught if words[at]}
-
-    def image(own: tuple[str, ...]) -> tuple[str, ...]:
-        # A name of one letter is a letter: L is no mirror image of R.
-        return tuple(_OPPOSITE.get(word, word) if len(own) > 1 or len(word) > 1 else word for word in own)
-
-    return [number.get(image(own), at) if at in taught else at for at, own in enumerate(words)]
 
 
 def exchange(x: Tensor, chosen: Tensor, origin: Tensor, turn: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from action_indrnn import augment, processes
+from action_indrnn import augment, mirror_images, processes
 from action_indrnn.config import Config
 from action_indrnn.data_prep.bodies import MOST_ACTORS
 from action_indrnn.data_prep.layout import Layout
@@ -56,7 +56,7 @@ class Batches:
             layout: of the clips' joints.
             pieces: what to see instead of single clips; see `every_frame`.
             classes: names of the labels, by which mirror images may be of another class; see
-                `augment.mirrored_classes`.
+                `mirror_images`.
 
         Raises:
             ValueError: a batch cannot be shared by the parts and processes, or has no variance; or every
@@ -75,10 +75,10 @@ class Batches:
         joints = clips.rows.shape[1]
         self.mirror = settings.data.mirror if layout.pairs else 0.0
         self.swapped = augment.mirrored_joints(joints, layout.pairs).to(device)
-        taught = set(labels[numbers].tolist())
-        outputs = 1 + max(len(classes), *taught)  # with every frame, the last is of none
-        names = (*classes, *[""] * (outputs - len(classes)))
-        self.opposite = np.array(augment.mirrored_classes(names, taught))
+        names = (*classes, *[""] * (1 + max(len(classes), labels[numbers].max()) - len(classes)))
+        self.image = (  # the class of each class's mirror image; with every frame, the last is of none
+            np.array(mirror_images.classes_of(clips, labels, numbers, layout, names)) if self.mirror else None
+        )
         limbs = augment.limbs_of(joints, layout.bones)
         self.limbs, self.forks = limbs.to(device), augment.forks_of(limbs, layout.bones).to(device)
         if settings.data.graft and not len(self.forks):
@@ -131,10 +131,12 @@ class Batches:
                 x = self.clips.exchanged(x, numbers[mine], chosen[mine])
             if data.splice:
                 x = self._spliced(x, numbers, mine, frames, step)
-            if self.mirror:
+            if self.image is not None:
                 drawn = self._random(_MIRROR, step).random(len(numbers))[mine]
+                alone = (self.image[labels] == mirror_images.NONE).reshape(-1, len(drawn)).any(axis=0)
+                drawn[alone] = 1
                 x = augment.mirror(x, self._sent(drawn), self.mirror, self.swapped)
-                labels = np.where(drawn < self.mirror, self.opposite[labels], labels)
+                labels = np.where(drawn < self.mirror, self.image[labels], labels)
             x = self._varied(x, len(numbers), mine, step)
             if data.rotation or data.scaling:
                 x = augment.vary(x, self._sent(varied[mine]), data.rotation, data.scaling)

@@ -56,7 +56,7 @@ class Data(Section):
         scaling: largest share by which a clip in training is made larger or smaller at random.
         shear: largest shift, in metres a metre, by which a clip in training is sheared at random.
         mirror: share of the clips in training that are mirrored, left and right swapped; none where the
-            layout has no pairs. See `augment.mirrored_classes` for what class they are then of.
+            layout has no pairs. See `mirror_images` for what class they are then of.
         crop: smallest share of a clip's frames, in a row, that training samples from; 1 for all.
         speed: a clip in training is played up to 1 + speed times faster or slower.
         noise: standard deviation of the noise on every coordinate in training, metres.

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from action_indrnn import augment, evaluation, over_time, splits
+from action_indrnn import evaluation, mirror_images, over_time, splits
 from action_indrnn.data_prep import archive
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.dataset import Clips, Integers
@@ -74,7 +74,7 @@ class Exam:
         if faults:
             clips = faults.of(clips, split.test, card.layout())
             taught = set(labels[np.concatenate((split.train, split.test))].tolist())
-            opposite = np.array(augment.mirrored_classes(prepared.classes, taught))
+            opposite = np.array(mirror_images.classes_by_name(prepared.classes, taught))
             mirrored = [number for number in split.test if faults.mirrored(clips.names[number])]
             labels[mirrored] = opposite[labels[mirrored]]
         return cls(recognizer, prepared, recognizer.shown(clips), labels, split)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from action_indrnn.data_prep import layout, one_a_file, points, tables
-from action_indrnn.data_prep.clip import ClipError, from_joints
+from action_indrnn.data_prep.clip import Bools, ClipError, from_joints
 from action_indrnn.data_prep.data_set import DataSet, Sample
 from action_indrnn.data_prep.protocols import Protocol
 from action_indrnn.data_prep.sources import Source
@@ -49,7 +49,8 @@ def _limbs_held(table: NDArray[np.float64]) -> NDArray[np.float64]:
     body = layout.load("msr20")
     number = {joint: place for place, joint in enumerate(body.joints)}
     frames = table.reshape(-1, _JOINTS, 4)
-    joints, there = frames[..., :3], frames[..., :3].any(axis=(1, 2))
+    joints = frames[..., :3]
+    there: Bools = (joints != 0).any(axis=(1, 2))
     seen = np.ones(joints.shape[:2], bool)
     limbs = [number[joint] for joint in _SEEN]
     seen[:, limbs] = frames[:, limbs, 3] > 0

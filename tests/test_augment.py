@@ -74,29 +74,6 @@ def test_a_mirror_image_swaps_left_and_right_and_twice_is_none() -> None:
     assert torch.equal(augment.mirror(found, torch.tensor([0.4, 0.6]), 0.5, swapped), x)
 
 
-NAMED = {
-    ("swipe left", "swipe right", "clap"): [1, 0, 2],
-    ("kickLFront1", "kickRFront1", "kickLSide", "kickRFront2"): [1, 0, 2, 3],
-    ("draw circle clockwise", "draw circle counter-clockwise"): [1, 0],
-    ("Anti-clockwise turn", "clockwise_turn", "clockwise turn of a wheel"): [1, 0, 2],
-    ("l", "r", "right"): [0, 1, 2],  # letters of a hand alphabet
-    ("left", "right", "leftover"): [1, 0, 2],
-    ("left to right", "right to left", "right right"): [1, 0, 2],
-    ("001", "002", ""): [0, 1, 2],
-    ("\u5de6", "pull_R", "pull_L", "drawL"): [0, 2, 1, 3],
-}
-
-
-@pytest.mark.parametrize("names", NAMED)
-def test_a_mirror_image_is_of_the_class_of_the_other_side(names: tuple[str, ...]) -> None:
-    assert augment.mirrored_classes(names, range(len(names))) == NAMED[names]
-
-
-def test_a_mirror_image_is_of_no_class_that_nobody_taught() -> None:
-    names = ("swipe left", "swipe right", "bend left", "bend right")
-    assert augment.mirrored_classes(names, {1, 2, 3}) == [0, 1, 3, 2]
-
-
 def test_noise_leaves_what_is_not_there() -> None:
     x = torch.ones(400, 5, 6)
     x[:, :, 3:] = 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from action_indrnn import api, augment
+from action_indrnn import api, augment, mirror_images
 from action_indrnn.data_prep import layout
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.dataset import Clips
@@ -115,16 +115,17 @@ def test_mirror_images_are_judged_by_the_classes_that_they_are_of(
     monkeypatch,
 ) -> None:
     model = run_folder / "model.safetensors"
-    monkeypatch.setattr(augment, "mirrored_classes", lambda names, taught: [1, 0, *range(2, len(names))])
-    plain, image = (Exam.of(model, made_set, "xsub", faults=Faults(mirror=share)) for share in (0.0, 1.0))
+    opposite = [1, 0, *range(2, 14)]
+    monkeypatch.setattr(mirror_images, "classes_by_name", lambda names, taught: opposite)
+    plain, mirrored = (Exam.of(model, made_set, "xsub", faults=Faults(mirror=share)) for share in (0.0, 1.0))
     test = plain.split.test
     for own, other in ((0, 1), (1, 0), (2, 2)):
-        assert set(image.labels[test][plain.labels[test] == own]) == {other}
+        assert set(mirrored.labels[test][plain.labels[test] == own]) == {other}
     rest = np.setdiff1d(np.arange(len(plain.labels)), test)
-    np.testing.assert_array_equal(image.labels[rest], plain.labels[rest])
+    np.testing.assert_array_equal(mirrored.labels[rest], plain.labels[rest])
     assert (
-        image.report().confusion.sum(axis=1).tolist()
-        == np.bincount(image.labels[test], minlength=14).tolist()
+        mirrored.report().confusion.sum(axis=1).tolist()
+        == np.bincount(mirrored.labels[test], minlength=14).tolist()
     )
 
 

@@ -45,6 +45,7 @@ FLOORS = [
     {"every_frame"},
     {"step", "folds", "faults", "splits"},
     {"step_fold"},
+    {"mirror_images"},
     {"dataset", "models", "schedule", "interrupt", "task_config"},
     {"augment"},
     {"graph", "dense", "convolutional", "ensemble"},
