@@ -32,6 +32,8 @@ class Batches:
     Attributes:
         size: clips of a step, of all processes and parts together.
         steps: in an epoch; the clips beyond the last full batch wait for another epoch.
+        image: (K,) the class that each class's mirror image is of, see `mirror_images`; none where nothing is
+            mirrored.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class Batches:
         self.mirror = settings.data.mirror if layout.pairs else 0.0
         self.swapped = augment.mirrored_joints(joints, layout.pairs).to(device)
         names = (*classes, *[""] * (1 + max(len(classes), labels[numbers].max()) - len(classes)))
-        self.image = (  # the class of each class's mirror image; with every frame, the last is of none
+        self.image = (  # with every frame, the last output is of no class
             np.array(mirror_images.classes_of(clips, labels, numbers, layout, names)) if self.mirror else None
         )
         limbs = augment.limbs_of(joints, layout.bones)
@@ -94,6 +96,10 @@ class Batches:
             )
         if self.size // accumulate * settings.data.frames < 2:
             raise ValueError("train.batch x data.frames: batch normalisation expects at least 2, found 1")
+
+    def unmirrored(self) -> list[int]:
+        """The classes that have no mirror images while others have."""
+        return [] if self.image is None else np.flatnonzero(self.image == mirror_images.NONE).tolist()
 
     def of(self, epoch: int) -> Integers:
         """The clip numbers of an epoch's batches, (steps, size)."""

@@ -165,11 +165,18 @@ class Run:
         """What is trained on what, for a screen."""
         split, settings = self.split, self.settings
         weights = sum(parameter.numel() for parameter in self.model.parameters())
-        return (
+        head = (
             f"{settings.kind}, {weights:,} parameters, {self.protocol}, seed {settings.train.seed}; "
             f"clips: {len(split.train):,} training, {len(split.validation):,} validation ({split.held_out}), "
             f"{len(split.test):,} test"
         )
+        if not settings.data.mirror:
+            return head
+        if self.batches.image is None:
+            return f"{head}\nnothing is mirrored: {self.layout.name} has no left and right joints"
+        alone = [self.prepared.classes[label] for label in self.batches.unmirrored()]
+        look = "not mirrored, for their mirror images look like clips of another class"
+        return f"{head}\n{look}: {', '.join(alone)}" if alone else head
 
     def start(self) -> None:
         """Make the run's folder.

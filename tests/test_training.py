@@ -6,13 +6,14 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from action_indrnn import checkpoint, config, evaluation, outcome, schedule, training
+from action_indrnn import checkpoint, config, evaluation, mirror_images, outcome, schedule, training
 from action_indrnn.config import Config
 from action_indrnn.data_prep.archive import PreparedSet
 from action_indrnn.layers import IndRNN
@@ -306,3 +307,21 @@ def test_the_rate_of_every_step_is_the_schedule_s(made_set: PreparedSet, tmp_pat
     assert rates == [schedule.rate(train, train.learning_rate, number, 3) for number in range(9)]
     with pytest.raises(ValueError, match=r"expected train\.max_epochs 4, found 3"):
         Run(tiny(*more, "train.max_epochs=4"), made_set, "xsub", tmp_path / "run").resume()
+
+
+def test_it_says_what_is_not_mirrored(made_set: PreparedSet, tmp_path: Path, monkeypatch) -> None:
+    def text(prepared: PreparedSet, *overrides: str) -> str:
+        return Run(tiny(*overrides), prepared, "xsub", tmp_path / "out").as_text()
+
+    assert "mirror" not in text(made_set) + text(made_set, "data.mirror=0.2")
+    names = made_set.classes
+    images = [mirror_images.NONE, *range(1, len(names) - 1), mirror_images.NONE]
+    monkeypatch.setattr(mirror_images, "classes_of", lambda *_: images)
+    wanted = (
+        f"not mirrored, for their mirror images look like clips of another class: {names[0]}, {names[-1]}"
+    )
+    assert text(made_set, "data.mirror=0.2").endswith(f"test\n{wanted}")
+    joints = {**made_set.meta["layout"], "pairs": []}
+    hand = replace(made_set, meta={**made_set.meta, "layout": joints})
+    wanted = f"nothing is mirrored: {joints['name']} has no left and right joints"
+    assert text(hand, "data.mirror=0.2").endswith(f"test\n{wanted}")
