@@ -18,7 +18,7 @@ from action_indrnn.facing import Facing
 
 Floats = NDArray[np.float32]
 NONE = -1  # of a class that has no mirror images
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+|\d+")
+_WORDS = re.compile(r"Left|Right|[LR](?=[a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+|\d+")
 _OPPOSITE = {"left": "right", "l": "r", "clockwise": "counterclockwise"}
 _OPPOSITE |= {other: one for one, other in _OPPOSITE.items()}
 _AGAINST_THE_CLOCK = re.compile(r"(counter|anti)[\W_]*clockwise", re.IGNORECASE)
@@ -50,7 +50,11 @@ def classes_by_name(names: Sequence[str], taught: Collection[int]) -> list[int]:
         # A name of one letter is a letter: L is no mirror image of R.
         return tuple(_OPPOSITE.get(word, word) if len(own) > 1 or len(word) > 1 else word for word in own)
 
-    return [number.get(image(own), at) if at in taught else at for at, own in enumerate(words)]
+    images = [image(own) for own in words]
+    return [
+        number.get(images[at], at) if at in taught and images[at] != own else at
+        for at, own in enumerate(words)
+    ]
 
 
 def classes_of(

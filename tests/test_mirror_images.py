@@ -16,6 +16,8 @@ NAMED = {
     ("kickLFront1", "kickRFront1", "kickLSide", "kickRFront2"): [1, 0, 2, 3],
     ("draw circle clockwise", "draw circle counter-clockwise"): [1, 0],
     ("Anti-clockwise turn", "clockwise_turn", "clockwise turn of a wheel"): [1, 0, 2],
+    ("walk2StepsLstart", "walk2StepsRstart", "Run", "Lift", "turnRight", "turnLeft"): [1, 0, 2, 3, 5, 4],
+    ("wave-1", "wave 1", "wave_1"): [0, 1, 2],
     ("l", "r", "right"): [0, 1, 2],  # letters of a hand alphabet
     ("left", "right", "leftover"): [1, 0, 2],
     ("left to right", "right to left", "right right"): [1, 0, 2],
