@@ -97,7 +97,8 @@ class Faults:
             if random.random() < self.swap:
                 found = _swapped_at_first(found, other)
             if self.mirrored(clips.names[number], seed):
-                found = found[:, :, other] * found.new_tensor([-1.0, 1.0, 1.0])
+                flat = found.reshape(length, 1, -1)
+                found = augment.mirror(flat, torch.zeros(1), 1.0, other).view(found.shape)
             rows[own] = found.transpose(0, 1).flatten(0, 1)
         return replace(clips, rows=rows)
 
