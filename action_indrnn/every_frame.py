@@ -5,7 +5,6 @@ Shapes: `T` frames, `S` of a piece, `B` clips or pieces in a batch, `M` bodies, 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -97,52 +96,50 @@ class Pieces:
     def draw(self, number: int, random: np.random.Generator) -> tuple[NDArray[np.float32], Integers]:
         """A piece (S, F) and each frame's output (S,): of a clip and what follows it, or of a recording."""
         real = bool(self.recordings) and random.random() < REAL
-        made = self._cut(random) if real else self._made(number, random)
-        joints, labels = made.joints, made.labels()
-        if real and self.speed:
-            joints, labels = _played(joints, labels, self._speed(random))
-        first = int(random.integers(max(1, len(joints) - self.frames + 1)))
-        last = first + self.frames
-        x = features(joints[first:last, : self.clips.actors], self.layout, self.follow)
-        labels = labels[first:last]
+        joints, labels = self._cut(random) if real else self._made(number, random)
+        x = features(joints, self.layout, self.follow)
         lacking = self.frames - len(x)  # of a recording that ends
         labels = np.pad(labels, (lacking, 0), constant_values=NONE)
         return np.pad(x, ((lacking, 0), (0, 0))), np.where(labels == NONE, self.none, labels)
 
-    def _cut(self, random: np.random.Generator) -> Untrimmed:
-        """A part of an untrimmed recording, of more frames than a piece; long recordings come more often."""
+    def _cut(self, random: np.random.Generator) -> tuple[Floats, Integers]:
+        """A part of an untrimmed recording; long recordings come more often."""
         lengths = np.array([len(one.joints) for one in self.recordings], float)
         one = self.recordings[int(random.choice(len(lengths), p=lengths / lengths.sum()))]
         wanted = int(self.frames * (1 + self.speed)) + 1
-        first = int(random.integers(max(1, len(one.joints) - wanted + 1)))
-        part = one.labels()[first : first + wanted]
-        edges = np.flatnonzero(np.diff(part)) + 1
-        bounds = [0, *edges.tolist(), len(part)]
-        actions = [
-            untrimmed.Action(start, end, int(part[start]))
-            for start, end in pairwise(bounds)
-            if part[start] != NONE
-        ]
-        joints = one.joints[first : first + wanted]
-        absent = np.full((len(joints), 2 - joints.shape[1], *joints.shape[2:]), np.nan, np.float32)
-        return Untrimmed(one.name, np.concatenate((joints, absent), axis=1), actions, {})
+        part = self._part(one, int(random.integers(max(1, len(one.joints) - wanted + 1))), wanted)
+        joints, labels = _played(*part, self._speed(random)) if self.speed else part
+        first = int(random.integers(max(1, len(joints) - self.frames + 1)))
+        return joints[first : first + self.frames], labels[first : first + self.frames]
 
-    def _made(self, number: int, random: np.random.Generator) -> Untrimmed:
-        """A clip and others behind it, with pauses before most of them, of more frames than a piece."""
-        chosen, labels, pauses, frames = [], [], [], 0
-        while frames < 2 * self.frames:
-            joints, label = clip(self.clips, number), int(self.labels[number])
+    def _made(self, number: int, random: np.random.Generator) -> tuple[Floats, Integers]:
+        """From anywhere in a clip or the pause before it on, and others behind it, most after a pause."""
+        chosen: list[Floats] = []
+        labels, pauses, first, frames = [], [], 0, 0
+        while frames < first + self.frames:
+            joints, label = clip(self.clips, number)[:, : self.clips.actors], int(self.labels[number])
             if self.speed:
                 joints, _ = _played(joints, np.zeros(len(joints), np.int64), self._speed(random))
             pause = 0
             if random.random() >= CUT:
                 pause = int(RATE * self.pause * (SHORTEST + random.exponential(1 - SHORTEST)))
+            frames += pause + len(joints)
+            if not chosen:
+                first = int(random.integers(frames))
             chosen.append(joints)
             labels.append(label)
             pauses.append(pause)
-            frames += pause + len(joints)
             number = int(random.choice(self.numbers))
-        return untrimmed.of_clips("piece", chosen, labels, [*pauses, 0], RATE, random)
+        return self._part(
+            untrimmed.of_clips("piece", chosen, labels, [*pauses, 0], RATE, random), first, self.frames
+        )
+
+    def _part(self, one: Untrimmed, first: int, frames: int) -> tuple[Floats, Integers]:
+        """(T, M, V, 3) the joints and (T,) the labels of a recording's frames from one on."""
+        joints = one.joints[first : first + frames, : self.clips.actors]
+        lacking = self.clips.actors - joints.shape[1]
+        joints = np.pad(joints, ((0, 0), (0, lacking), (0, 0), (0, 0)), constant_values=np.nan)
+        return joints, one.labels()[first : first + frames]
 
     def _speed(self, random: np.random.Generator) -> float:
         return float((1 + self.speed) ** random.uniform(-1, 1))

@@ -10,6 +10,7 @@ Shapes: `T` frames, `V` joints; a place is (6,): the origin, and sine, cosine an
 import math
 
 import numpy as np
+from scipy.signal import lfilter
 
 from action_indrnn.data_prep.clip import Floats
 from action_indrnn.data_prep.layout import Layout
@@ -29,11 +30,11 @@ def whole(poses: Floats, layout: Layout, memory: float) -> tuple[Floats, Floats]
     seen = ~np.isnan(poses[:, layout.centre, 0])
     if not seen.any():
         return np.zeros((len(poses), 3), np.float32), np.tile(np.eye(3, dtype=np.float32), (len(poses), 1, 1))
-    last = np.maximum.accumulate(np.where(seen, np.arange(len(poses)), seen.argmax()))
-    places = _places(poses[last], layout)
-    share = _share(1, memory)
-    for now, before, there in zip(places[1:], places, seen[1:], strict=False):
-        now[:] = before + share * (now - before) if there else before
+    # Who is not seen stays in place, so the seen poses alone make a sequence.
+    places = _places(poses[seen], layout)
+    share = float(_share(1, memory))
+    places, _ = lfilter([share], [1, share - 1], places, axis=0, zi=(1 - share) * places[:1])
+    places = places.astype(np.float32)[np.maximum(np.cumsum(seen) - 1, 0)]
     return places[:, :3], turns(places)
 
 

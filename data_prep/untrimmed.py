@@ -125,14 +125,16 @@ def _pause(before: Floats, after: Floats, frames: int, rate: float, random: np.r
 
 def _sway(frames: int, shape: Sequence[int], rate: float, random: np.random.Generator) -> Floats:
     """(frames, M, V, 3) how a body moves that stands still; nothing at either end."""
-    time = np.arange(frames)[:, None, None, None] / rate
-    total = np.zeros((frames, *shape))
+    time = (np.arange(frames, dtype=np.float32) / np.float32(rate))[:, None, None, None]
+    total = np.zeros((frames, *shape), np.float32)
     for amplitude, joints in zip(_SWAY, (1, shape[1]), strict=True):
         size = (1, shape[0], joints, shape[2])
         speed, phase = random.uniform(_SLOWEST, _FASTEST, size), random.uniform(0, 2 * np.pi, size)
-        total = total + amplitude * random.standard_normal(size) * np.sin(speed * time + phase)
+        most = amplitude * random.standard_normal(size)
+        speed, phase, most = (drawn.astype(np.float32) for drawn in (speed, phase, most))
+        total += most * np.sin(speed * time + phase)
     fade = np.minimum(1, np.minimum(np.arange(frames), np.arange(frames)[::-1]) / (0.2 * rate))
-    return (total * fade[:, None, None, None]).astype(np.float32)
+    return total * fade[:, None, None, None].astype(np.float32)
 
 
 def write(folder: Path, recordings: Sequence[Untrimmed]) -> None:
