@@ -77,8 +77,9 @@ class Batches:
         joints = clips.rows.shape[1]
         self.mirror = settings.data.mirror if layout.pairs else 0.0
         self.swapped = augment.mirrored_joints(joints, layout.pairs).to(device)
-        names = (*classes, *[""] * (1 + max(len(classes), labels[numbers].max()) - len(classes)))
-        self.image = (  # with every frame, the last output is of no class
+        lacking = max(0, labels[numbers].max() + 1 - len(classes))
+        names = (*classes, *[""] * (lacking + 1))  # with every frame, the last output is of no class
+        self.image = (
             np.array(mirror_images.classes_of(clips, labels, numbers, layout, names)) if self.mirror else None
         )
         limbs = augment.limbs_of(joints, layout.bones)
