@@ -10,7 +10,6 @@ Shapes: `T` frames, `V` joints; a place is (6,): the origin, and sine, cosine an
 import math
 
 import numpy as np
-from scipy.signal import lfilter
 
 from action_indrnn.data_prep.clip import Floats
 from action_indrnn.data_prep.layout import Layout
@@ -30,11 +29,16 @@ def whole(poses: Floats, layout: Layout, memory: float) -> tuple[Floats, Floats]
     seen = ~np.isnan(poses[:, layout.centre, 0])
     if not seen.any():
         return np.zeros((len(poses), 3), np.float32), np.tile(np.eye(3, dtype=np.float32), (len(poses), 1, 1))
-    # Who is not seen stays in place, so the seen poses alone make a sequence.
+    # Who is not seen stays in place, so the seen poses alone make a sequence. Its running mean is a sum over
+    # the poses so far, which doubles in reach with every turn of the loop.
     places = _places(poses[seen], layout)
-    share = float(_share(1, memory))
-    places, _ = lfilter([share], [1, share - 1], places, axis=0, zi=(1 - share) * places[:1])
-    places = places.astype(np.float32)[np.maximum(np.cumsum(seen) - 1, 0)]
+    share = _share(1, memory)
+    places[1:] *= share
+    reach = 1
+    while reach < len(places):
+        places[reach:] += (1 - share) ** reach * places[:-reach]
+        reach *= 2
+    places = places[np.maximum(np.cumsum(seen) - 1, 0)]
     return places[:, :3], turns(places)
 
 

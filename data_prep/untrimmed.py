@@ -129,9 +129,9 @@ def _sway(frames: int, shape: Sequence[int], rate: float, random: np.random.Gene
     total = np.zeros((frames, *shape), np.float32)
     for amplitude, joints in zip(_SWAY, (1, shape[1]), strict=True):
         size = (1, shape[0], joints, shape[2])
-        speed, phase = random.uniform(_SLOWEST, _FASTEST, size), random.uniform(0, 2 * np.pi, size)
-        most = amplitude * random.standard_normal(size)
-        speed, phase, most = (drawn.astype(np.float32) for drawn in (speed, phase, most))
+        speed = random.uniform(_SLOWEST, _FASTEST, size).astype(np.float32)
+        phase = random.uniform(0, 2 * np.pi, size).astype(np.float32)
+        most = (amplitude * random.standard_normal(size)).astype(np.float32)
         total += most * np.sin(speed * time + phase)
     fade = np.minimum(1, np.minimum(np.arange(frames), np.arange(frames)[::-1]) / (0.2 * rate))
     return total * fade[:, None, None, None].astype(np.float32)
