@@ -151,7 +151,7 @@ def test_several_runs_have_a_summary_and_each(run: Path) -> None:
 
 
 def test_a_detecting_network_s_units_are_read_as_it_is_judged(made_set: PreparedSet, tmp_path: Path) -> None:
-    small = ["model.units=8", "data.frames=32", "train.max_epochs=2", "train.min_steps=10"]
+    small = ["model.units=16", "data.frames=32", "train.max_epochs=2", "train.min_steps=60"]
     api.train("detect", made_set, "xsub", tmp_path / "run", overrides=small)
     found = report.build(tmp_path / "run")
     [record] = run_record.find(tmp_path / "run")[0]
