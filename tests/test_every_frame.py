@@ -40,6 +40,12 @@ def test_a_piece_shows_clips_under_their_labels_and_pauses_between(made_set: Pre
     assert len(seen) > 3
 
 
+def test_a_piece_begins_in_its_clip_or_the_pause_before(made_set: PreparedSet) -> None:
+    some, label = pieces(made_set, frames=20), int(made_set.column("label")[7])
+    first = {int(some.draw(7, np.random.default_rng(seed))[1][0]) for seed in range(30)}
+    assert first == {label, 14}
+
+
 def test_pieces_of_real_recordings_keep_each_frame_s_label(made_set: PreparedSet) -> None:
     joints = walk(300)[:, None]
     real = Untrimmed("a", joints, [Action(100, 200, 3)], {"subject": 1})
