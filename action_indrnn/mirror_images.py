@@ -5,6 +5,7 @@ Shapes: S sampled frames, N clips, F features, K classes.
 
 import re
 from collections.abc import Collection, Sequence
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -24,9 +25,9 @@ _OPPOSITE |= {other: one for one, other in _OPPOSITE.items()}
 _AGAINST_THE_CLOCK = re.compile(r"(counter|anti)[\W_]*clockwise", re.IGNORECASE)
 _CLIPS = 32  # of a class are compared, at most
 _FRAMES = 16
-_MOST = 0.5  # of a class's mirror images lie nearest to clips of one other class, at least;
-_LIKE = 1.5  # and at most so many times as far from them as clips of these two from others of their class;
-_NEARER = 0.75  # and so much nearer than to clips of their own class
+_MOST = 0.5  # of each class's mirror images, at least, lie nearer to the other class than to their own;
+_NEARER = 0.95  # both together at most so many times as far from the other's as from their own's,
+_LIKE = 1.6  # and at most so many times as far as clips from others of their class
 
 
 def classes_by_name(names: Sequence[str], taught: Collection[int]) -> list[int]:
@@ -90,7 +91,10 @@ def opposed(x: Tensor, labels: Integers, layout: Layout) -> set[int]:
     Then mirror images of the one would be taught as what clips of the other are not.
 
     Two clips are as far apart as their poses, each seen from where the main actor stands at first and turned
-    as `facing.Facing` does; a clip is as far from a class as from the nearest other clip of it.
+    as `facing.Facing` does; a clip is as far from a class as from the nearest other clip of it, a class as
+    the median of its clips. Each of two classes has to look like the other's mirror images, so that no class
+    that is near to all makes a pair; and a third one's clip that is nearest by chance, where people differ by
+    more than classes, hides none. A class of one clip tells nothing.
 
     Args:
         x: (S, N, F) clips, in even steps.
@@ -100,24 +104,26 @@ def opposed(x: Tensor, labels: Integers, layout: Layout) -> set[int]:
     swapped = augment.mirrored_joints(len(layout.joints), layout.pairs).to(x.device)
     shown = _poses(x, layout)
     images = _poses(augment.mirror(x, x.new_zeros(x.shape[1]), 1.0, swapped), layout)
-    classes, own = np.unique(labels, return_inverse=True)
-    members = [np.flatnonzero(own == number) for number in range(len(classes))]
+    classes, counts = np.unique(labels, return_counts=True)
+    classes = classes[counts > 1]
+    if len(classes) < 2:
+        return set()
+    members = [np.flatnonzero(labels == label) for label in classes]
     among, across = (_to_classes(seen, shown, members) for seen in (shown, images))  # (N, K)
-    within = np.array([np.median(among[rows, at]) for at, rows in enumerate(members)])
-    known = within[np.isfinite(within)]  # of classes of two clips or more
-    found: set[int] = set()
-    if not known.size:
-        return found
-    within[np.isinf(within)] = np.median(known)
-    for at, rows in enumerate(members):
-        nearest = across[rows].argmin(axis=1)
-        other = int(np.bincount(nearest, minlength=len(classes)).argmax())
-        distance, to_own = np.median(across[rows, other]), np.median(across[rows, at])
-        many = (nearest == other).mean() >= _MOST
-        alike = distance <= min(_LIKE * min(within[at], within[other]), _NEARER * to_own)
-        if other != at and many and alike:
-            found |= {int(classes[at]), int(classes[other])}
-    return found
+    within = [np.median(among[rows, at]) for at, rows in enumerate(members)]
+    far = [np.median(across[rows], axis=0) for rows in members]  # K by K
+    nearer = [(across[rows] < across[rows, at, None]).mean(axis=0) for at, rows in enumerate(members)]
+
+    def are(one: int, other: int) -> bool:
+        apart = far[one][other] + far[other][one]
+        return bool(
+            min(nearer[one][other], nearer[other][one]) >= _MOST
+            and apart <= _NEARER * (far[one][one] + far[other][other])
+            and apart <= _LIKE * (within[one] + within[other])
+        )
+
+    pairs = [pair for pair in combinations(range(len(classes)), 2) if are(*pair)]
+    return {int(classes[at]) for pair in pairs for at in pair}
 
 
 def _poses(x: Tensor, layout: Layout) -> Tensor:

@@ -88,3 +88,19 @@ def test_a_batch_has_no_mirror_images_of_such_classes(made_set: PreparedSet) -> 
     assert torch.equal(own, same)
     unlike = (x != mirrored).flatten(2).any(dim=2).any(dim=0)
     assert set(own[~unlike].tolist()) == {label for label in range(28) if label % 14 in (0, 1, 2, 3, 13)}
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_people_who_differ_hide_no_pair(seed: int) -> None:
+    # One hand rises, or the other, or none; bodies differ by more, and those who stand still are many.
+    random = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(3), (4, 4, 32))
+    body = random.normal(0, 0.3, (25, 3))
+    for left, right in LAYOUT.pairs:
+        body[right] = body[left] * [-1, 1, 1]
+    body[list(set(range(25)) - {joint for pair in LAYOUT.pairs for joint in pair}), 0] = 0
+    x = np.tile(body * random.normal(1, 0.3, (len(labels), 1, 3)), (16, 1, 1, 1))
+    for label, hand in enumerate(("left hand", "right hand")):
+        x[:, labels == label, LAYOUT.joints.index(hand), 1] += np.linspace(0, 0.5, 16)[:, None]
+    clips = torch.tensor(x, dtype=torch.float32).flatten(2)
+    assert mirror_images.opposed(clips, labels, LAYOUT) == {0, 1}
