@@ -52,16 +52,11 @@ def to_clip(points: Points, recorded: Layout, wanted: Layout) -> tuple[Clip, lis
             any frame, not metres.
     """
     joints = points.joints[:, :, _order(points, recorded)]
-    if np.isinf(joints).any():
-        raise ClipError(f"{points.source}: expected finite numbers or NaN, found infinity")
-    seen = np.isfinite(joints).all(axis=3)
+    seen = ~np.isnan(joints).any(axis=3)
     seen &= (np.nan_to_num(joints) != 0).any(axis=(2, 3))[..., None]
     if not seen.any():
         raise ClipError(f"{points.source}: expected a body, found none in {joints.shape[1]} frames")
-    furthest = float(np.abs(joints[seen]).max()) * UNITS[recorded.unit]
-    if furthest > COORDINATE_LIMIT:
-        expected = f"metres within +-{COORDINATE_LIMIT:g}"
-        raise ClipError(f"{points.source}: expected {expected}, found {furthest:g} (unit: {recorded.unit})")
+    _check_metres(joints, seen, recorded, points.source)
     flat = np.flatnonzero(np.ptp(joints[seen], axis=0) == 0)
     if flat.size:
         raise ClipError(
@@ -75,6 +70,21 @@ def to_clip(points: Points, recorded: Layout, wanted: Layout) -> tuple[Clip, lis
     if wanted != recorded:
         joints = mapping(recorded, wanted, points.source) @ joints
     return from_joints(points.name, joints, points.source), dropped
+
+
+def _check_metres(joints: Doubles, seen: Bools, recorded: Layout, source: str) -> None:
+    """Raises ClipError with the first place where joints (M, T, V, 3) are seen where nobody can be."""
+    far = (np.abs(joints) * UNITS[recorded.unit] > COORDINATE_LIMIT) & seen[..., None]
+    frames = np.flatnonzero(far.any(axis=(0, 2, 3)))
+    if not frames.size:
+        return
+    body, joint, axis = np.argwhere(far[:, frames[0]])[0]
+    raise ClipError(
+        f"{source}: frame {frames[0] + 1} of {joints.shape[1]}, body {body + 1}, {recorded.joints[joint]}: "
+        f"expected metres within +-{COORDINATE_LIMIT:g}, or NaN where it was not seen, "
+        f"found {'xyz'[axis]} = {joints[body, frames[0], joint, axis]:g} {recorded.unit} "
+        f"(frames with such: {len(frames)})"
+    )
 
 
 def mapping(recorded: Layout, wanted: Layout, source: str) -> Doubles:
