@@ -54,9 +54,9 @@ def to_clip(points: Points, recorded: Layout, wanted: Layout) -> tuple[Clip, lis
     joints = points.joints[:, :, _order(points, recorded)]
     seen = ~np.isnan(joints).any(axis=3)
     seen &= (np.nan_to_num(joints) != 0).any(axis=(2, 3))[..., None]
+    _check_metres(joints, seen, recorded, points.source)
     if not seen.any():
         raise ClipError(f"{points.source}: expected a body, found none in {joints.shape[1]} frames")
-    _check_metres(joints, seen, recorded, points.source)
     flat = np.flatnonzero(np.ptp(joints[seen], axis=0) == 0)
     if flat.size:
         raise ClipError(
@@ -73,8 +73,8 @@ def to_clip(points: Points, recorded: Layout, wanted: Layout) -> tuple[Clip, lis
 
 
 def _check_metres(joints: Doubles, seen: Bools, recorded: Layout, source: str) -> None:
-    """Raises ClipError with the first place where joints (M, T, V, 3) are seen where nobody can be."""
-    far = (np.abs(joints) * UNITS[recorded.unit] > COORDINATE_LIMIT) & seen[..., None]
+    """Raises ClipError with the first of joints (M, T, V, 3) seen where nobody can be, or infinite."""
+    far = (np.abs(joints) * UNITS[recorded.unit] > COORDINATE_LIMIT) & (seen[..., None] | np.isinf(joints))
     frames = np.flatnonzero(far.any(axis=(0, 2, 3)))
     if not frames.size:
         return

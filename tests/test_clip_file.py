@@ -62,6 +62,8 @@ def saved(save, *arrays, **named) -> bytes:
 BY_TIME = JOINTS.swapaxes(0, 1)  # (T, M, V, 3)
 ASTRAY = JOINTS[0].copy()
 ASTRAY[2, 2, 2], ASTRAY[3, 0, 0] = 8e31, -1e9
+HALF_SEEN = JOINTS[0].copy()
+HALF_SEEN[1, 0] = np.nan, np.inf, 0
 FILES = {
     "a.npy": saved(np.save, BY_TIME),
     "a.npz": saved(np.savez_compressed, joints=BY_TIME[:, :, ::-1], names=np.array(TRIO.joints[::-1])),
@@ -137,6 +139,7 @@ BAD = [
     ("a.npy", saved(np.save, np.ones((1, 20, 3, 3))), "with at most 10 bodies M"),
     ("a.npy", saved(np.save, np.ones((4, 17, 3))), NO_NAMES),
     ("a.npy", saved(np.save, np.full((4, 3, 3), np.inf)), r"or NaN where it was not seen, found x = inf"),
+    ("a.npy", saved(np.save, HALF_SEEN), r"frame 2 of 4, body 1, hip: .*, found y = inf m"),
     ("a.npy", saved(np.save, ASTRAY), r"frame 3 of 4, body 1, right hand: .*z = 8e\+31 m \(.* such: 2\)"),
     ("a.npy", saved(np.save, np.zeros((4, 3, 3))), "expected a body, found none in 4 frames"),
     ("a.npy", saved(np.save, JOINTS[0] * [1, 1, 0]), "found the same z everywhere: 2D key points"),
